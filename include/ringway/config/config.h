@@ -1,0 +1,183 @@
+/* A configuration as plain data: what the file says, checked, with defaults put in.
+ *
+ * Everything hangs on one object and lives as long as it; nothing in it changes
+ * after config_load(). Every pointer to text is NUL-terminated and never NULL
+ * unless the comment says so. What a key means: docs/config.md.
+ */
+#ifndef RINGWAY_CONFIG_CONFIG_H
+#define RINGWAY_CONFIG_CONFIG_H
+
+#include <ringway/base/address.h>
+#include <ringway/base/arena.h>
+#include <ringway/config/template.h>
+
+/* Where something stands, for errors that are found later. */
+struct config_place {
+	const char *file;
+	unsigned line;   /* from 1 */
+	unsigned column; /* from 1 */
+};
+
+struct config_listener {
+	struct config_place place;
+	const char *name; /* "gateway" for gateway.host and port */
+	struct address address;
+};
+
+/* The other end of proxying: one server of a service. */
+struct config_target {
+	struct config_place place;
+	const char *url;  /* as written, for logs */
+	const char *host; /* name or IP literal without brackets; "" for unix */
+	const char *authority; /* host[:port] for the Host field when it is not kept */
+	uint16_t port;
+	struct address address; /* len 0: host is a name */
+	uint32_t weight;        /* always 1 until weights are built */
+};
+
+/* How long each phase may take, nanoseconds; 0: no limit. */
+struct config_timeouts {
+	uint64_t connect_ns;
+	uint64_t first_byte_ns;
+	uint64_t idle_ns;    /* between two reads or writes of a body */
+	uint64_t attempt_ns; /* one attempt, from its start to the end of its answer */
+	uint64_t total_ns;   /* the request, from its head to the end of its answer */
+};
+
+struct config_retry {
+	uint32_t attempts;     /* extra ones, after a failed connect only; 0: none */
+	uint32_t buffer_bytes; /* request body held for another attempt */
+};
+
+struct config_header {
+	const char *name;
+	const char *value;
+};
+
+/* An answer of our own, without upstream. */
+struct config_respond {
+	uint16_t status;
+	struct span body;
+	const struct config_header *headers;
+	size_t headers_len;
+};
+
+struct config_redirect {
+	struct template to;
+	uint16_t status; /* 301, 302, 303, 307, 308 */
+};
+
+enum config_source { CONFIG_SOURCE_UPSTREAM, CONFIG_SOURCE_RESPOND, CONFIG_SOURCE_REDIRECT };
+
+/* One host pattern: exact, or everything below a suffix. */
+struct config_host {
+	const char *name; /* lower case; for "*.example.org" it is ".example.org" */
+	bool is_suffix;
+};
+
+enum config_path { CONFIG_PATH_EXACT, CONFIG_PATH_PREFIX };
+
+struct config_route {
+	struct config_place place;
+	const char *name; /* given, or "<service>[<index>]" */
+	const struct config_host *hosts; /* none: every host */
+	size_t hosts_len;
+	enum config_path path_kind;
+	const char *path; /* for a prefix without its slash and star: "" is everything */
+	const char *const *methods; /* none: every method; GET includes HEAD */
+	size_t methods_len;
+	struct config_timeouts timeouts; /* the service's, with the route's `timeout` as total */
+	uint64_t max_body_bytes;         /* UINT64_MAX: no limit */
+	uint64_t delay_ns;               /* wait before the source is asked; 0: none */
+};
+
+struct config_service {
+	struct config_place place;
+	const char *id;   /* the key below `services` */
+	const char *name; /* display name, the id when none is given */
+	enum config_source source;
+	const struct config_target *targets; /* at least one for an upstream */
+	size_t targets_len;
+	struct config_respond respond;
+	struct config_redirect redirect;
+	struct config_retry retry;
+	struct config_timeouts timeouts;
+	const struct config_route *routes;
+	size_t routes_len;
+};
+
+/* What clients may do, the same on every listener. */
+struct config_client {
+	uint64_t head_time_ns;
+	uint64_t body_idle_ns;
+	uint64_t write_idle_ns;
+	uint64_t keepalive_ns;
+	uint32_t max_request_line_bytes;
+	uint32_t max_head_bytes;
+	uint32_t max_fields;
+};
+
+enum config_pin { CONFIG_PIN_AUTO, CONFIG_PIN_YES, CONFIG_PIN_NO };
+
+struct config_runtime {
+	uint32_t shards; /* 0: auto */
+	const char *cpus; /* a list like "2-7,10"; NULL: all that are usable */
+	enum config_pin pin;
+	uint64_t drain_ns;
+};
+
+struct config_resolver {
+	const struct address *servers; /* none: the system's */
+	size_t servers_len;
+	uint64_t timeout_ns;
+	uint64_t max_ttl_ns;
+};
+
+enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT };
+enum config_log_level { CONFIG_LOG_DEBUG, CONFIG_LOG_INFO, CONFIG_LOG_WARN, CONFIG_LOG_ERROR };
+
+/* One more field of every access log record. */
+struct config_log_field {
+	const char *name;
+	struct template value;
+};
+
+struct config_logging {
+	enum config_log_level level;
+	enum config_log_format format;
+	const char *output; /* "stdout", "stderr" or a path */
+	bool access;
+	const struct config_log_field *fields;
+	size_t fields_len;
+};
+
+struct config_monitoring {
+	bool enabled;           /* metrics_port is given */
+	struct address address; /* of /health and /ready */
+	struct config_logging logging;
+};
+
+struct config_admin {
+	const char *socket; /* path of the unix socket; default from the instance */
+};
+
+struct config {
+	struct arena arena; /* everything below */
+	const char *path;   /* the file that was loaded */
+	const char *instance;
+	const struct config_listener *listeners;
+	size_t listeners_len;
+	uint32_t max_connections;
+	struct config_client client;
+	struct config_runtime runtime;
+	struct config_resolver resolver;
+	struct config_monitoring monitoring;
+	struct config_admin admin;
+	const struct cidr *trusted;
+	size_t trusted_len;
+	bool forwarded; /* the Forwarded field (RFC 7239) is sent upstream as well */
+	const struct config_service *services;
+	size_t services_len;
+};
+
+#endif

@@ -1,0 +1,46 @@
+/* From a file to a struct config, or to every error in it at once.
+ */
+#ifndef RINGWAY_CONFIG_LOAD_H
+#define RINGWAY_CONFIG_LOAD_H
+
+#include <stdio.h>
+
+#include <ringway/config/config.h>
+
+enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
+
+struct config_issue {
+	enum config_severity severity;
+	struct config_place place;
+	const char *path;        /* "services.api.routes[0].path", "" for the file itself */
+	const char *message;     /* without place and path */
+	const char *source_line; /* the line as it stands in the file; NULL when there is none */
+	unsigned width;          /* columns to underline, at least 1 */
+};
+
+/* What config_load() found, in the order of files and lines. */
+struct config_report {
+	struct arena arena;
+	struct config_issue *issues;
+	size_t issues_len;
+	size_t errors;
+	size_t warnings;
+};
+
+/* Reads the file and those that it includes. Looks at the environment and at the
+ * files that substitutions name, opens no socket, resolves no name.
+ * 0, -EINVAL when the report has errors (*ret_config stays untouched), -ENOMEM.
+ * The report is initialised here in every case and ended by config_report_fini(). */
+int config_load(const char *path, struct config **ret_config, struct config_report *ret_report);
+/* The same from memory; `path` names it in errors and is where includes start. */
+int config_load_text(const char *path, struct span text, struct config **ret_config,
+                     struct config_report *ret_report);
+void config_destroy(struct config *c); /* takes NULL */
+void config_report_fini(struct config_report *r);
+
+/* As CONFIG's error format says: place, path, message, source line, caret. */
+void config_report_print(const struct config_report *r, FILE *out, bool colour);
+/* One JSON object: {"file","errors":n,"warnings":n,"issues":[...]}. */
+void config_report_print_json(const struct config_report *r, const char *path, FILE *out);
+
+#endif

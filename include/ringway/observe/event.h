@@ -1,0 +1,20 @@
+/* Events of the process (start, reload, errors that an operator must see), one line
+ * each on standard error: time, level, words. Not for single requests.
+ *
+ * Any thread; a line is one write. Below the level nothing happens.
+ */
+#ifndef RINGWAY_OBSERVE_EVENT_H
+#define RINGWAY_OBSERVE_EVENT_H
+
+#include <ringway/config/config.h>
+
+void event_set_level(enum config_log_level level);
+void event_set_format(enum config_log_format format);
+void event_log(enum config_log_level level, const char *fmt, ...) PRINTF(2, 3);
+
+#define event_debug(...) event_log(CONFIG_LOG_DEBUG, __VA_ARGS__)
+#define event_info(...) event_log(CONFIG_LOG_INFO, __VA_ARGS__)
+#define event_warn(...) event_log(CONFIG_LOG_WARN, __VA_ARGS__)
+#define event_error(...) event_log(CONFIG_LOG_ERROR, __VA_ARGS__)
+
+#endif
