@@ -9,14 +9,19 @@ struct arena_chunk {
 	uint64_t bytes[];
 };
 
+static void start_over(struct arena *a)
+{
+	a->next = a->first;
+	a->end = a->first_size ? a->first + a->first_size : a->first; /* NULL + 0 is undefined */
+}
+
 void arena_init(struct arena *a, void *mem, size_t size, struct arena_source *source)
 {
 	a->first = mem;
 	a->first_size = size;
-	a->next = mem;
-	a->end = a->next + size;
 	a->chunks = NULL;
 	a->source = source;
+	start_over(a);
 }
 
 void arena_reset(struct arena *a)
@@ -27,8 +32,7 @@ void arena_reset(struct arena *a)
 		a->chunks = chunk->older;
 		a->source->give(a->source, chunk);
 	}
-	a->next = a->first;
-	a->end = a->first + a->first_size;
+	start_over(a);
 }
 
 void *arena_alloc_slow(struct arena *a, size_t bytes, size_t align)

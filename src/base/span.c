@@ -12,13 +12,15 @@ bool span_ieq(struct span a, struct span b)
 
 bool span_starts_with(struct span s, struct span prefix)
 {
-	return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
+	return s.len >= prefix.len && span_eq(span_of(s.ptr, prefix.len), prefix);
 }
 
 bool span_ends_with(struct span s, struct span suffix)
 {
+	if (suffix.len == 0) /* s.ptr may be NULL, and NULL + 0 is undefined */
+		return true;
 	return s.len >= suffix.len &&
-	       memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0;
+	       span_eq(span_of(s.ptr + s.len - suffix.len, suffix.len), suffix);
 }
 
 struct span span_trim(struct span s)

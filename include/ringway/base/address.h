@@ -23,18 +23,23 @@ struct address {
 
 /* "192.0.2.1", "::1" or "[::1]", no port. False when it is no IP literal. */
 bool address_from_ip(struct span text, uint16_t port, struct address *ret_address);
-/* "0.0.0.0:80", "[::1]:80", ":80" (every IPv4 address), "unix:/path". False when
- * it is none of these. */
+/* "0.0.0.0:80", "[::1]:80", ":80" (every IPv4 address), "unix:/path" (absolute, at
+ * most 107 bytes). Port 0 is taken: the kernel picks one. False when it is none of
+ * these. */
 bool address_from_text(struct span text, struct address *ret_address);
 bool address_eq(const struct address *a, const struct address *b);
 uint16_t address_port(const struct address *a);
 void address_set_port(struct address *a, uint16_t port);
-/* "192.0.2.1", "2001:db8::1" (no brackets), "unix"; returns the length. */
+/* "192.0.2.1", "2001:db8::1" (no brackets), "unix"; returns the length. An
+ * IPv4-mapped IPv6 address is written as IPv4, so that a client has one name on
+ * whatever listener it comes in. */
 size_t address_ip_text(const struct address *a, char out[static ADDRESS_TEXT_BYTES]);
-/* "192.0.2.1:80", "[::1]:80", "unix:/path"; returns the length. */
+/* "192.0.2.1:80", "[::1]:80", "unix:/path", "" for none; returns the length. What
+ * address_from_text() reads back as the same address. */
 size_t address_text(const struct address *a, char out[static ADDRESS_TEXT_BYTES]);
 
-/* A range of IP addresses. IPv4-mapped IPv6 addresses are compared as IPv4. */
+/* A range of IP addresses. IPv4-mapped IPv6 addresses are compared as IPv4, and an
+ * IPv6 range that reaches beyond them ("::/0") holds none of them. */
 struct cidr {
 	uint8_t bytes[16]; /* IPv4 in mapped form */
 	uint8_t bits;      /* 0..128 of the mapped form */
