@@ -1,0 +1,51 @@
+/* How other threads speak to a shard: one SPSC ring per sender and a bitmap that says
+ * which of them have news.
+ *
+ * A turn reads one bitmap, then only the rings that have news. A sender wakes the
+ * shard by a system call only when it says that it sleeps. Both sides store first and
+ * look afterwards, sequentially consistent: the shard says "asleep", then reads the
+ * bitmap; the sender sets its bit, then reads "asleep". One of them sees the other, so
+ * no wake-up is lost.
+ */
+#ifndef RINGWAY_SHARD_MAILBOX_H
+#define RINGWAY_SHARD_MAILBOX_H
+
+#include <ringway/base/spsc.h>
+
+struct ring;
+
+/* Delivered on the receiving shard's thread. */
+struct mail {
+	void (*deliver)(void *to, const struct mail *mail);
+	void *to;
+	union {
+		uint64_t word[6];
+		void *ptr[6];
+	};
+};
+
+struct mailbox {
+	struct ring *wake; /* the receiver's */
+	unsigned senders;
+	struct spsc *rings; /* by sender */
+	_Alignas(CACHE_LINE) _Atomic uint64_t news; /* bit per sender (modulo 64); all write */
+	_Alignas(CACHE_LINE) _Atomic bool asleep;   /* the receiver writes */
+};
+
+/* Letters that may lie unread, per sender: a sender that meets a full ring keeps its
+ * letter and tries again. */
+#define MAILBOX_LETTERS 256
+
+int mailbox_init(struct mailbox *m, unsigned senders); /* -ENOMEM */
+void mailbox_fini(struct mailbox *m);
+
+/* On the sender's thread. False when its ring is full. */
+bool mailbox_post(struct mailbox *m, unsigned sender, const struct mail *mail);
+
+/* On the receiver's thread: delivers everything that is there; returns how much. */
+unsigned mailbox_deliver(struct mailbox *m);
+/* Before a wait; false when there is news and the wait must not block. */
+bool mailbox_sleep(struct mailbox *m);
+void mailbox_awake(struct mailbox *m);
+
+#endif

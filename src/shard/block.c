@@ -1,0 +1,90 @@
+#include <ringway/shard/block.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+int block_pool_init(struct block_pool *pool, uint32_t capacity)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->free = malloc(capacity * sizeof(*pool->free));
+	if (!pool->free)
+		return -ENOMEM;
+	pool->memory = mmap(NULL, capacity * BLOCK_STRIDE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pool->memory == MAP_FAILED) {
+		free(pool->free);
+		pool->memory = NULL;
+		pool->free = NULL;
+		return -ENOMEM;
+	}
+	/* Most messages touch one page of a block; huge pages would make each cost
+	 * two megabytes. */
+	madvise(pool->memory, capacity * BLOCK_STRIDE, MADV_NOHUGEPAGE);
+	pool->capacity = capacity;
+	return 0;
+}
+
+void block_pool_fini(struct block_pool *pool)
+{
+	if (pool->memory)
+		munmap(pool->memory, pool->capacity * BLOCK_STRIDE);
+	free(pool->free);
+	memset(pool, 0, sizeof(*pool));
+}
+
+static struct block *block_at(struct block_pool *pool, uint32_t index)
+{
+	return (struct block *)(pool->memory + index * BLOCK_STRIDE);
+}
+
+struct block *block_take(struct block_pool *pool)
+{
+	struct block *b;
+	uint32_t index;
+
+	if (pool->free_len) {
+		index = pool->free[--pool->free_len];
+		if (pool->free_len < pool->free_low)
+			pool->free_low = pool->free_len;
+		if (pool->trimmed > pool->free_len)
+			pool->trimmed = pool->free_len;
+	} else if (pool->used_ever < pool->capacity) {
+		index = pool->used_ever++;
+	} else {
+		return NULL;
+	}
+	b = block_at(pool, index);
+	b->next = NULL;
+	b->pool = pool;
+	b->index = index;
+	b->is_free = false;
+	block_clear(b);
+	pool->in_use++;
+	return b;
+}
+
+void block_give(struct block *b)
+{
+	struct block_pool *pool = b->pool;
+
+	must(!b->is_free);
+	b->is_free = true;
+	pool->in_use--;
+	pool->free[pool->free_len++] = b->index;
+}
+
+void block_pool_trim(struct block_pool *pool)
+{
+	/* The stack never shrank below free_low since the last call: its lowest so
+	 * many blocks were not used. Bounded per call, as all work of a turn is. */
+	uint32_t end = pool->free_low;
+
+	if (end > pool->trimmed + 64)
+		end = pool->trimmed + 64;
+	for (uint32_t i = pool->trimmed; i < end; i++)
+		madvise(block_at(pool, pool->free[i]), BLOCK_STRIDE, MADV_DONTNEED);
+	if (end > pool->trimmed)
+		pool->trimmed = end;
+	pool->free_low = pool->free_len;
+}

@@ -1,0 +1,100 @@
+#include <ringway/shard/shard.h>
+
+#include <errno.h>
+
+#include <ringway/base/clock.h>
+
+/* Completions taken before what they made runnable runs. */
+#define BATCH 16
+/* Batches of one turn: a bound, so that timers and letters keep their time. */
+#define BATCHES 16
+
+static void upkeep(struct timer *t)
+{
+	struct shard *s = container_of(t, struct shard, upkeep);
+
+	s->unix_offset_us = clock_unix_us() - s->now_ns / NS_PER_US;
+	block_pool_trim(&s->blocks);
+	timer_set(&s->timers, t, s->now_ns + NS_PER_S);
+}
+
+int shard_init(struct shard *s, uint16_t index, uint32_t blocks, unsigned senders)
+{
+	int err;
+
+	memset(s, 0, sizeof(*s));
+	s->index = index;
+	list_init(&s->runnables);
+	err = block_pool_init(&s->blocks, blocks);
+	if (err)
+		return err;
+	err = mailbox_init(&s->mailbox, senders);
+	if (err)
+		block_pool_fini(&s->blocks);
+	return err;
+}
+
+void shard_open(struct shard *s, struct ring *ring, uint64_t now_ns)
+{
+	s->ring = ring;
+	s->mailbox.wake = ring;
+	s->now_ns = now_ns;
+	s->unix_offset_us = clock_unix_us() - now_ns / NS_PER_US;
+	timers_init(&s->timers, now_ns);
+	timer_init(&s->upkeep, upkeep);
+	timer_set(&s->timers, &s->upkeep, now_ns + NS_PER_S);
+}
+
+static void run_runnables(struct shard *s)
+{
+	struct list *link;
+
+	while ((link = list_pop_front(&s->runnables))) {
+		struct runnable *r = list_entry(link, struct runnable, link);
+
+		r->run(r);
+	}
+}
+
+void shard_turn(struct shard *s, uint64_t until_ns)
+{
+	uint64_t timer_ns = timers_next_ns(&s->timers);
+	unsigned taken;
+
+	if (timer_ns < until_ns)
+		until_ns = timer_ns;
+	if (until_ns && !mailbox_sleep(&s->mailbox))
+		until_ns = 0;
+	s->now_ns = ring_wait(s->ring, until_ns);
+	mailbox_awake(&s->mailbox);
+	s->turns++;
+
+	for (unsigned i = 0; i < BATCHES; i++) {
+		taken = ring_drain(s->ring, BATCH);
+		run_runnables(s);
+		if (taken < BATCH)
+			break;
+		ring_flush(s->ring);
+	}
+	timers_run(&s->timers, s->now_ns);
+	mailbox_deliver(&s->mailbox);
+	run_runnables(s);
+}
+
+void shard_run(struct shard *s)
+{
+	while (!s->stopped)
+		shard_turn(s, UINT64_MAX);
+}
+
+void shard_stop(struct shard *s)
+{
+	s->stopped = true;
+}
+
+void shard_fini(struct shard *s)
+{
+	ring_destroy(s->ring);
+	mailbox_fini(&s->mailbox);
+	block_pool_fini(&s->blocks);
+}
