@@ -330,11 +330,19 @@ class Bench:
 		if counted:
 			argv = ["perf", "stat", "-C", str(PROXY_CPU), "-x", ";", "-o", counts_file,
 			        "-e", ",".join(COUNTERS), "--", *argv]
-		done = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, text=True,
-		                      capture_output=True, timeout=seconds + 60)
-		counts = re.search(r"^COUNTS (.*)$", done.stdout, re.M)
-		if done.returncode or not counts:
-			raise Broken(f"wrk failed: {done.stdout}{done.stderr}")
+		load = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, text=True,
+		                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+		                        start_new_session=True)
+		try:
+			said, _ = load.communicate(timeout=seconds + 60)
+		finally:
+			# perf would leave the wrk that it started running.
+			if load.poll() is None:
+				os.killpg(load.pid, signal.SIGKILL)
+				load.wait()
+		counts = re.search(r"^COUNTS (.*)$", said, re.M)
+		if load.returncode or not counts:
+			raise Broken(f"wrk failed: {said}")
 		return json.loads(counts[1]), read_counters(counts_file) if counted else {}
 
 	def measure(self, row, peer):
@@ -380,6 +388,7 @@ def sample(row, peer, counts, counters, accepts, own_s, core, wall_s):
 	return {
 		"requests": n,
 		"requests_per_second": n / (counts["duration_us"] / 1e6),
+		"own_us_per_request": own_s / n * 1e6,
 		"core_us_per_request": busy_s / n * 1e6,
 		"core_busy_percent": busy_s / wall_s * 100,
 		"core_others_percent": max(busy_s - own_s, 0) / busy_s * 100 if busy_s else 0,
@@ -466,7 +475,9 @@ def spread_percent(samples, key):
 
 def summarise(cells, counted):
 	"""Adds to each valid cell its medians, its spread and its ratios."""
-	cost = "instructions_per_request" if counted else "core_us_per_request"
+	# What the peer's threads used, softirq under their sends included, bears foreign work
+	# on the core better than the time of the whole core does.
+	cost = "instructions_per_request" if counted else "own_us_per_request"
 	for cell in cells.values():
 		samples = cell["samples"]
 		cell["valid"] = not cell["invalid"] and bool(samples)
@@ -489,8 +500,9 @@ def print_table(rows, peers, cells, cost, counted):
 	head = f"{'':10}{'req/s':>9}{'+-%':>6}"
 	if counted:
 		head += f"{'k instr':>9}{'+-%':>6}{'k cycles':>10}"
-	head += f"{'core us':>9}"
+	head += f"{'own us':>9}"
 	head += "" if counted else f"{'+-%':>6}"
+	head += f"{'core us':>9}"
 	head += f"{'busy %':>8}{'x relay':>9}{'x nginx':>9}"
 	for row in rows:
 		print(f"\n{row.name}: {row.what}\n{head}")
@@ -504,8 +516,9 @@ def print_table(rows, peers, cells, cost, counted):
 			if counted:
 				line += (f"{m['instructions_per_request'] / 1e3:9.1f}{spread[cost]:6.1f}"
 				         f"{m['cycles_per_request'] / 1e3:10.1f}")
-			line += f"{m['core_us_per_request']:9.1f}"
+			line += f"{m['own_us_per_request']:9.1f}"
 			line += "" if counted else f"{spread[cost]:6.1f}"
+			line += f"{m['core_us_per_request']:9.1f}"
 			line += f"{m['core_busy_percent']:8.0f}"
 			for other in ("relay", "nginx"):
 				times = cell.get(f"times_{other}")
@@ -617,8 +630,8 @@ def run(options):
 	why_not = why_no_counters()
 	options.counters = why_not is None
 	if why_not:
-		print(f"No instructions and cycles: {why_not}. Ratios are of the core's time instead,\n"
-		      "which swings with the neighbours; trust only what repeats.")
+		print(f"No instructions and cycles: {why_not}. Ratios are of the peer's own CPU time\n"
+		      "instead, which swings with the neighbours; trust only what repeats.")
 	cells = {(r.name, p): {"invalid": [], "samples": []} for r in rows for p in options.peers}
 	with tempfile.TemporaryDirectory(prefix="ringway-bench-") as directory:
 		# Workers of nginx that drop root have to get in.
@@ -641,7 +654,9 @@ def run(options):
 
 def main():
 	options = parse_options()
-	# SIGTERM takes the same way out as Ctrl-C, through every stop().
+	# Both take the same way out, through every stop(). A script in the background starts
+	# with Ctrl-C ignored, hence not left to the default.
+	signal.signal(signal.SIGINT, signal.default_int_handler)
 	signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 	try:
 		return run(options)
