@@ -12,8 +12,9 @@ die() {
 }
 
 # logged WHAT LOG COMMAND... runs the command with its output in LOG and says once
-# in a while that it still runs. A failure shows the end of LOG and returns the
-# command's status.
+# in a while that it still runs. A failure shows the last LOG_LINES of LOG and returns
+# the command's status.
+LOG_LINES=30
 logged() {
 	local what=$1 log=$2 started=$SECONDS told=$SECONDS status=0 pid
 	shift 2
@@ -30,20 +31,23 @@ logged() {
 	wait "$pid" || status=$?
 	if ((status != 0)); then
 		warn "$what: failed with status $status after $((SECONDS - started)) s; the end of $log:"
-		tail -n 30 "$log" | sed 's/^/    /' >&2
+		tail -n "$LOG_LINES" "$log" | sed 's/^/    /' >&2
 	fi
 	return "$status"
 }
 
-# Configures (or reconfigures) the build directory $1 with the options that follow
-# and the wolfSSL of prefix $2. Meson keeps what a directory was configured with,
-# so a change of library or option has to be told to it by name.
+# meson_configure DIR PREFIX OPTION...: configures the build directory DIR with the
+# wolfSSL of PREFIX. Meson keeps what a directory was configured with, so a change of
+# library or option has to be told to it by name; without a change there is nothing
+# to do, since ninja notices edited meson files itself.
 meson_configure() {
-	local dir=$1 prefix=$2
+	local dir=$1 prefix=$2 again=()
 	shift 2
+	local options=(-Dpkg_config_path="$prefix/lib/pkgconfig" "$@")
 	if [[ -f $dir/build.ninja ]]; then
-		meson setup --reconfigure "$dir" -Dpkg_config_path="$prefix/lib/pkgconfig" "$@"
-	else
-		meson setup "$dir" -Dpkg_config_path="$prefix/lib/pkgconfig" "$@"
+		[[ ! -f $dir/.options || $(<"$dir/.options") != "${options[*]}" ]] || return 0
+		again=(--reconfigure)
 	fi
+	meson setup "${again[@]}" "$dir" "${options[@]}" || return
+	printf '%s\n' "${options[*]}" >"$dir/.options"
 }
