@@ -146,7 +146,7 @@ NGINX_COMMON = """daemon off;
 worker_processes 1;
 pid {dir}/{name}.pid;
 error_log stderr;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {connections}; }}
 http {{
 	access_log off;
 	client_body_temp_path {dir}/{name}-body;
@@ -217,9 +217,11 @@ PROXY_HTTP = """proxy_buffer_size 16k;
 		}}
 	}}"""
 
+# Without strict limits: it asks for two descriptors per client, and idle ones need one.
 HAPROXY_CONFIG = """global
+	no strict-limits
 	nbthread 1
-	maxconn 4096
+	maxconn {connections}
 	tune.bufsize 32768
 defaults
 	mode http
@@ -236,7 +238,7 @@ backend origin
 """
 
 RINGWAY_CONFIG = """instance: bench-{pid}
-gateway: {{host: "127.0.0.1", port: {port}, max_connections: 1000}}
+gateway: {{host: "127.0.0.1", port: {port}, max_connections: {connections}}}
 runtime: {{shards: 1, cpus: "{cpu}", pin: true}}
 services:
   origin:
@@ -259,9 +261,10 @@ class Bench:
 			name = row.name if row.posts else row.path[1:]
 			(www / name).write_bytes(body)
 
-	def start_nginx(self, name, cpu, http):
+	def start_nginx(self, name, cpu, http, connections):
 		config = self.dir / f"{name}.conf"
-		config.write_text(NGINX_COMMON.format(dir=self.dir, name=name, http=http))
+		config.write_text(NGINX_COMMON.format(dir=self.dir, name=name, http=http,
+		                                      connections=connections))
 		# -e: the log that is built in may not be writable, or someone's real one.
 		return Process(name, [self.options.nginx, "-e", "stderr", "-p", self.dir, "-c", config],
 		               cpu, self.dir / f"{name}.log")
@@ -271,25 +274,30 @@ class Bench:
 		# What a killed origin left would keep the next one from binding.
 		(self.dir / "sink.sock").unlink(missing_ok=True)
 		return self.start_nginx("origin", LOAD_CPU,
-		                        ORIGIN_HTTP.format(dir=self.dir, port=port)), port
+		                        ORIGIN_HTTP.format(dir=self.dir, port=port),
+		                        connections=8192), port
 
-	def start_peer(self, name, origin_port):
+	def start_peer(self, name, origin_port, clients=1000):
+		"""One that takes this many client connections."""
 		port = free_port()
 		log = self.dir / f"{name}.log"
 		if name == "nginx":
 			http = PROXY_HTTP.format(port=port, origin_port=origin_port)
-			return self.start_nginx(name, PROXY_CPU, http), port
+			# Its limit counts both sides.
+			return self.start_nginx(name, PROXY_CPU, http, connections=2 * clients + 64), port
 		if name == "relay":
 			argv = [self.options.relay, "--listen", f"127.0.0.1:{port}",
 			        "--to", f"127.0.0.1:{origin_port}"]
 		elif name == "haproxy":
 			config = self.dir / "haproxy.cfg"
-			config.write_text(HAPROXY_CONFIG.format(port=port, origin_port=origin_port))
+			config.write_text(HAPROXY_CONFIG.format(port=port, origin_port=origin_port,
+			                                        connections=clients))
 			argv = [self.options.haproxy, "-db", "-f", config]
 		else:
 			config = self.dir / "ringway.yaml"
 			config.write_text(RINGWAY_CONFIG.format(pid=os.getpid(), dir=self.dir, port=port,
-			                                        cpu=PROXY_CPU, origin_port=origin_port))
+			                                        cpu=PROXY_CPU, origin_port=origin_port,
+			                                        connections=clients))
 			argv = [self.options.ringway, "run", config]
 		return Process(name, argv, PROXY_CPU, log), port
 
@@ -667,4 +675,5 @@ def main():
 		return 130
 
 
-sys.exit(main())
+if __name__ == "__main__":
+	sys.exit(main())
