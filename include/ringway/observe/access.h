@@ -37,7 +37,9 @@ enum access_cause {
 
 const char *access_cause_text(enum access_cause cause); /* "" for ACCESS_OK */
 
-/* A field that the operator asked for (monitoring.logging.fields). */
+/* A field that the operator asked for (monitoring.logging.fields). A record takes
+ * so many; config/ refuses more, so that none is left out in silence. */
+#define ACCESS_EXTRAS_MAX 64
 struct access_extra {
 	struct span name;
 	struct span value;
@@ -49,7 +51,7 @@ struct access_record {
 	struct span client; /* IP address of the peer */
 	struct span method;
 	struct span host;
-	struct span path; /* as received, with query */
+	struct span path;    /* as received, with query */
 	struct span route;   /* name, empty when none matched */
 	struct span service;
 	struct span target; /* as in the config, empty when none was tried */

@@ -1,0 +1,94 @@
+#include <ringway/observe/event.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "line.h"
+
+/* Long enough for a path and a reason; longer words end in "...". */
+#define WORDS_BYTES_MAX 1024
+
+static _Atomic int lowest = CONFIG_LOG_INFO;
+static _Atomic int line_format = CONFIG_LOG_TEXT;
+
+static const struct {
+	struct span name;
+	struct span column;
+} levels[] = {
+	[CONFIG_LOG_DEBUG] = {{"debug", 5}, {" debug ", 7}},
+	[CONFIG_LOG_INFO] = {{"info", 4}, {" info  ", 7}},
+	[CONFIG_LOG_WARN] = {{"warn", 4}, {" warn  ", 7}},
+	[CONFIG_LOG_ERROR] = {{"error", 5}, {" error ", 7}},
+};
+
+void event_set_level(enum config_log_level level)
+{
+	atomic_store_explicit(&lowest, (int)level, memory_order_relaxed);
+}
+
+void event_set_format(enum config_log_format format)
+{
+	atomic_store_explicit(&line_format, (int)format, memory_order_relaxed);
+}
+
+static void put_text(struct line *l, enum config_log_level level, struct span words)
+{
+	line_put(l, levels[level].column);
+	line_put_escaped(l, words, LINE_PLAIN);
+	line_put_literal(l, "\n");
+}
+
+static void put_json(struct line *l, enum config_log_level level, struct span words)
+{
+	line_put_literal(l, "\",\"level\":\"");
+	line_put(l, levels[level].name);
+	line_put_literal(l, "\",\"message\":\"");
+	line_put_escaped(l, words, LINE_JSON);
+	line_put_literal(l, "\"}\n");
+}
+
+PRINTF(2, 0)
+static struct span format_words(char words[static WORDS_BYTES_MAX], const char *fmt, va_list args)
+{
+	int len = vsnprintf(words, WORDS_BYTES_MAX, fmt, args);
+
+	if (len < 0)
+		return SPAN("(an event whose words could not be written)");
+	if (len < WORDS_BYTES_MAX)
+		return span_of(words, (size_t)len);
+	memcpy(words + WORDS_BYTES_MAX - 4, "...", 3);
+	return span_of(words, WORDS_BYTES_MAX - 1);
+}
+
+void event_log(enum config_log_level level, const char *fmt, ...)
+{
+	char bytes[WORDS_BYTES_MAX * LINE_ESCAPED_BYTES + 128], words[WORDS_BYTES_MAX];
+	struct line l = {bytes, bytes + sizeof(bytes)};
+	int saved = errno;
+	struct timespec now;
+	struct span text;
+	va_list args;
+
+	if ((int)level < atomic_load_explicit(&lowest, memory_order_relaxed))
+		return;
+	va_start(args, fmt);
+	text = format_words(words, fmt, args);
+	va_end(args);
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (atomic_load_explicit(&line_format, memory_order_relaxed) == CONFIG_LOG_JSON) {
+		line_put_literal(&l, "{\"time\":\"");
+		line_put_time(&l, (uint64_t)now.tv_sec * 1000000, false);
+		put_json(&l, level, text);
+	} else {
+		line_put_time(&l, (uint64_t)now.tv_sec * 1000000, false);
+		put_text(&l, level, text);
+	}
+	/* A failure here has nobody left to be told to. */
+	while (write(STDERR_FILENO, bytes, (size_t)(l.at - bytes)) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}
