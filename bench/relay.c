@@ -222,8 +222,7 @@ static void on_accept(struct relay *r, const struct io_uring_cqe *cqe)
 	l->down.ended = true;
 
 	sqe = take_sqe(r);
-	io_uring_prep_connect(sqe, upstream, (struct sockaddr *)&r->upstream,
-	                      sizeof(r->upstream));
+	io_uring_prep_connect(sqe, upstream, (struct sockaddr *)&r->upstream, sizeof(r->upstream));
 	tag(sqe, &l->up, OP_CONNECT);
 }
 
@@ -270,18 +269,10 @@ static void dispatch(struct relay *r, const struct io_uring_cqe *cqe)
 	struct pipe *p = (struct pipe *)(uintptr_t)(data & ~(uint64_t)OP_MASK);
 
 	switch ((enum op)(data & OP_MASK)) {
-	case OP_ACCEPT:
-		on_accept(r, cqe);
-		break;
-	case OP_CONNECT:
-		on_connect(r, p, cqe->res);
-		break;
-	case OP_RECEIVE:
-		on_receive(r, p, cqe);
-		break;
-	case OP_SEND:
-		on_send(r, p, cqe->res);
-		break;
+	case OP_ACCEPT: on_accept(r, cqe); break;
+	case OP_CONNECT: on_connect(r, p, cqe->res); break;
+	case OP_RECEIVE: on_receive(r, p, cqe); break;
+	case OP_SEND: on_send(r, p, cqe->res); break;
 	}
 }
 
@@ -308,9 +299,8 @@ static void init_ring(struct io_uring *ring)
 {
 	/* The ring of the gateway first, then with less where a kernel refuses. */
 	static const unsigned wanted[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
-			IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+			IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
 		IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 		0,
@@ -336,7 +326,7 @@ static void init_ring(struct io_uring *ring)
 
 static struct sockaddr_in parse_address(const char *text)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	const char *colon = strrchr(text, ':');
 	char host[INET_ADDRSTRLEN];
 	char *end;
@@ -385,10 +375,10 @@ static _Noreturn void usage(FILE *to, int status)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "listen", required_argument, NULL, 'l' },
-		{ "to", required_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"listen", required_argument, NULL, 'l'},
+		{"to", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	static struct relay r;
 	const char *listen_at = NULL, *to = NULL;
