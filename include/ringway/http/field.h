@@ -79,6 +79,8 @@ const struct http_field *http_fields_find_name(const struct http_fields *f, stru
 /* False when the array is full. Bytes stay the caller's. */
 bool http_fields_add(struct http_fields *f, enum http_field_id id, struct span name,
                      struct span value);
+/* Takes every field with one of the ids out of the list; the order stays. */
+void http_fields_remove(struct http_fields *f, http_field_set ids);
 
 /* Token characters of RFC 9110 section 5.6.2, at least one. */
 bool http_is_token(struct span s);

@@ -34,11 +34,12 @@ struct http_head {
 	enum http_method method;
 	struct span method_text;
 	struct span target;    /* as received */
-	struct span scheme;    /* "http" or "https" */
+	struct span scheme;    /* static "http" or "https"; ptr NULL until someone knows it: a
+	                          parser says it of absolute targets only */
 	struct span authority; /* as sent in Host or in an absolute target */
-	struct span host;      /* lower case, no port, IPv6 with brackets */
+	struct span host;      /* no port, IPv6 with brackets; lower case once the head is finished */
 	uint16_t port;         /* of the authority; 0 when it names none */
-	struct span path;      /* normalised, starts with '/'; or "*" */
+	struct span path;      /* starts with '/', or "*"; normalised once the head is finished */
 	struct span query;     /* behind the '?'; ptr NULL when there was no '?' */
 
 	/* Responses. */
@@ -46,6 +47,8 @@ struct http_head {
 	struct span reason;
 
 	/* Both. */
+	struct span raw;       /* bytes that most spans above and the fields lie in, as a parser
+	                          leaves them: copied in one piece. May be empty. */
 	uint8_t minor;         /* HTTP/1.minor as sent, above 1 counts as 1 */
 	bool keep_alive;       /* what version and Connection say of reuse */
 	bool expects_continue; /* Expect: 100-continue */
@@ -63,7 +66,7 @@ bool http_method_is_idempotent(enum http_method m); /* RFC 9110 section 9.2.2 */
 struct span http_status_reason(uint16_t status);
 
 /* Copies the head and all bytes that it points at into the arena; `spare` more
- * fields can be added. False when the arena is exhausted. */
+ * fields can be added. False when the arena is exhausted (*ret_head is untouched). */
 bool http_head_copy(const struct http_head *from, struct arena *arena, uint32_t spare,
                     struct http_head *ret_head);
 

@@ -38,37 +38,57 @@ struct h1_limits {
 	uint32_t max_fields;
 };
 
+/* Between calls it knows lines by their offset, and the fields' spans point into the
+ * bytes of the last call; the next call moves them when the bytes have moved. */
 struct h1_parser {
 	const struct h1_limits *limits;
 	struct http_field *fields; /* room for limits->max_fields, the caller's */
 	enum h1_error error;
 	const char *detail; /* static words for the operator, set on BAD */
-	/* Progress over a head that comes in pieces. */
-	uint32_t line_at;   /* offset of the first line that is not read yet */
-	uint32_t state;
+
+	const char *input;         /* start of the input at the last call */
+	http_field_set present;    /* ids of the fields so far */
+	http_field_set repeated;   /* ids that came more than once */
+	uint32_t fields_len;
+	uint32_t line_at;          /* offset of the first line that is not read yet */
+	uint32_t method_at;        /* request line: 0, or 2 behind an empty line */
+	uint32_t method_len;
+	uint32_t target_at;
+	uint32_t target_len;
+	uint32_t reason_at;
+	uint32_t reason_len;
+	uint16_t status;
+	uint8_t minor;
+	uint8_t state;             /* enum h1_parser_state, parse.c's */
 };
 
 void h1_parser_init(struct h1_parser *p, const struct h1_limits *limits,
                     struct http_field *fields);
 
 /* Reads a request head from the start of `in`. On DONE *ret_head is whole (framing,
- * authority, host still with the case as sent, path not yet normalised but checked:
- * see h1_request_finish()) and *ret_used bytes were head. On MORE call again with
- * more bytes behind the same ones (they may have moved: *head is filled anew). */
-enum h1_parse h1_parse_request(struct h1_parser *p, struct span in, struct http_head *head,
+ * authority; host still with the case as sent, path checked but not normalised: see
+ * h1_request_finish()) and *ret_used bytes were head. On MORE call again with more
+ * bytes behind the same ones, which may have moved meanwhile. Outputs are written on
+ * DONE only. A refusal comes as early as the bytes allow it and is the same however
+ * the input was cut. Method, target and the meaning of fields are judged once the
+ * head is complete. */
+enum h1_parse h1_parse_request(struct h1_parser *p, struct span in, struct http_head *ret_head,
                                size_t *ret_used);
 
-/* After http_head_copy(): lower-case host and normalised path, written in the
- * arena. False when the arena is exhausted or, with p->error set, the path is bad. */
+/* Of a head that was parsed (and copied, when it shall outlive the input): lower-case
+ * host and normalised path, written in the arena where they differ from what was
+ * sent. False when the arena is exhausted. */
 bool h1_request_finish(struct http_head *head, struct arena *arena);
 
 /* The same for a response. `method` is the request's: it decides about the framing
  * (RFC 9112 section 6.3). Interim answers (1xx) have framing NONE. */
 enum h1_parse h1_parse_response(struct h1_parser *p, struct span in, enum http_method method,
-                                struct http_head *head, size_t *ret_used);
+                                struct http_head *ret_head, size_t *ret_used);
 
 /* Hop-by-hop fields (RFC 9110 section 7.6.1): those that Connection names and the
- * fixed set. Marks them out of the list in place. */
+ * fixed set, proxy authentication included. Takes them out of the list in place.
+ * Trailer stays, and so do fields that a message cannot do without on its way, whatever
+ * Connection says of them. */
 void h1_remove_hop_by_hop(struct http_fields *fields);
 
 /* Which vector code runs: "avx2", "sse4.2" or "scalar". */

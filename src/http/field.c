@@ -1,0 +1,235 @@
+#include <ringway/http/charset.h>
+#include <ringway/http/field.h>
+
+/* A known name and which bits of each of its bytes may differ: 0x20 at letters, none
+ * at hyphens. So a comparison regardless of case is exact, eight bytes at a time. */
+struct known {
+	char name[24]; /* lower case */
+	char mask[24];
+	uint8_t len;
+	uint8_t id;
+	const char *spelling;
+};
+
+/* One slot per hash value; the hash is perfect over these names, which the unit test
+ * proves (factors found by trial). Rows are filled in once, before main(). */
+static struct known table[64];
+
+static const char *const spellings[HTTP_FIELD_IDS] = {
+	[HTTP_FIELD_OTHER] = "",
+	[HTTP_FIELD_ACCEPT_ENCODING] = "Accept-Encoding",
+	[HTTP_FIELD_AUTHORIZATION] = "Authorization",
+	[HTTP_FIELD_CACHE_CONTROL] = "Cache-Control",
+	[HTTP_FIELD_CONNECTION] = "Connection",
+	[HTTP_FIELD_CONTENT_ENCODING] = "Content-Encoding",
+	[HTTP_FIELD_CONTENT_LENGTH] = "Content-Length",
+	[HTTP_FIELD_CONTENT_RANGE] = "Content-Range",
+	[HTTP_FIELD_CONTENT_TYPE] = "Content-Type",
+	[HTTP_FIELD_COOKIE] = "Cookie",
+	[HTTP_FIELD_DATE] = "Date",
+	[HTTP_FIELD_EXPECT] = "Expect",
+	[HTTP_FIELD_FORWARDED] = "Forwarded",
+	[HTTP_FIELD_HOST] = "Host",
+	[HTTP_FIELD_KEEP_ALIVE] = "Keep-Alive",
+	[HTTP_FIELD_LOCATION] = "Location",
+	[HTTP_FIELD_MAX_FORWARDS] = "Max-Forwards",
+	[HTTP_FIELD_PROXY_AUTHENTICATE] = "Proxy-Authenticate",
+	[HTTP_FIELD_PROXY_AUTHORIZATION] = "Proxy-Authorization",
+	[HTTP_FIELD_PROXY_CONNECTION] = "Proxy-Connection",
+	[HTTP_FIELD_SERVER] = "Server",
+	[HTTP_FIELD_SET_COOKIE] = "Set-Cookie",
+	[HTTP_FIELD_TE] = "TE",
+	[HTTP_FIELD_TRAILER] = "Trailer",
+	[HTTP_FIELD_TRANSFER_ENCODING] = "Transfer-Encoding",
+	[HTTP_FIELD_UPGRADE] = "Upgrade",
+	[HTTP_FIELD_USER_AGENT] = "User-Agent",
+	[HTTP_FIELD_VIA] = "Via",
+	[HTTP_FIELD_X_FORWARDED_FOR] = "X-Forwarded-For",
+	[HTTP_FIELD_X_FORWARDED_HOST] = "X-Forwarded-Host",
+	[HTTP_FIELD_X_FORWARDED_PORT] = "X-Forwarded-Port",
+	[HTTP_FIELD_X_FORWARDED_PROTO] = "X-Forwarded-Proto",
+	[HTTP_FIELD_X_REAL_IP] = "X-Real-IP",
+	[HTTP_FIELD_X_REQUEST_ID] = "X-Request-Id",
+};
+
+#define NAME_BYTES_MAX 19 /* Proxy-Authorization */
+
+static unsigned slot_of(const char *name, size_t len)
+{
+	return (9 * ((unsigned char)name[0] | 0x20) + 17 * ((unsigned char)name[len - 2] | 0x20) +
+		11 * (unsigned)len) &
+	       63;
+}
+
+__attribute__((constructor)) static void table_fill(void)
+{
+	for (unsigned id = 1; id < HTTP_FIELD_IDS; id++) {
+		struct span name = span_str(spellings[id]);
+		struct known *k = &table[slot_of(name.ptr, name.len)];
+
+		must(k->id == 0 && name.len <= NAME_BYTES_MAX);
+		k->id = (uint8_t)id;
+		k->len = (uint8_t)name.len;
+		k->spelling = name.ptr;
+		for (size_t i = 0; i < name.len; i++) {
+			k->name[i] = ascii_lower(name.ptr[i]);
+			k->mask[i] = name.ptr[i] == '-' ? 0 : 0x20;
+		}
+	}
+}
+
+static inline uint64_t load8(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint32_t load4(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint64_t differ8(const struct known *k, const char *name, size_t at)
+{
+	return (load8(name + at) ^ load8(k->name + at)) & ~load8(k->mask + at);
+}
+
+static inline uint32_t differ4(const struct known *k, const char *name, size_t at)
+{
+	return (load4(name + at) ^ load4(k->name + at)) & ~load4(k->mask + at);
+}
+
+/* Loads overlap at the end of the name so that none leaves it. */
+static inline bool same_name(const struct known *k, const char *name, size_t len)
+{
+	if (len >= 16)
+		return !(differ8(k, name, 0) | differ8(k, name, 8) | differ8(k, name, len - 8));
+	if (len >= 8)
+		return !(differ8(k, name, 0) | differ8(k, name, len - 8));
+	if (len >= 4)
+		return !(differ4(k, name, 0) | differ4(k, name, len - 4));
+	return ascii_lower(name[0]) == k->name[0] && ascii_lower(name[1]) == k->name[1] &&
+	       ascii_lower(name[len - 1]) == k->name[len - 1];
+}
+
+enum http_field_id http_field_id(struct span name)
+{
+	const struct known *k;
+
+	if (name.len < 2)
+		return HTTP_FIELD_OTHER;
+	k = &table[slot_of(name.ptr, name.len)];
+	if (k->len != name.len || !same_name(k, name.ptr, name.len))
+		return HTTP_FIELD_OTHER;
+	return k->id;
+}
+
+struct span http_field_name(enum http_field_id id)
+{
+	must(id < HTTP_FIELD_IDS);
+	return span_str(spellings[id]);
+}
+
+const struct http_field *http_fields_find(const struct http_fields *f, enum http_field_id id)
+{
+	if (!http_fields_have(f, id))
+		return NULL;
+	for (uint32_t i = 0; i < f->len; i++)
+		if (f->at[i].id == id)
+			return &f->at[i];
+	return NULL;
+}
+
+const struct http_field *http_fields_find_name(const struct http_fields *f, struct span name)
+{
+	enum http_field_id id = http_field_id(name);
+
+	if (id != HTTP_FIELD_OTHER)
+		return http_fields_find(f, id);
+	for (uint32_t i = 0; i < f->len; i++)
+		if (f->at[i].id == HTTP_FIELD_OTHER && span_ieq(f->at[i].name, name))
+			return &f->at[i];
+	return NULL;
+}
+
+bool http_fields_add(struct http_fields *f, enum http_field_id id, struct span name,
+		     struct span value)
+{
+	if (f->len >= f->cap)
+		return false;
+	f->at[f->len++] = (struct http_field){.name = name, .value = value, .id = id};
+	f->present |= HTTP_FIELD_BIT(id);
+	return true;
+}
+
+void http_fields_remove(struct http_fields *f, http_field_set ids)
+{
+	http_field_set present = 0;
+	uint32_t kept = 0;
+
+	if (!(f->present & ids))
+		return;
+	for (uint32_t i = 0; i < f->len; i++) {
+		if (ids & HTTP_FIELD_BIT(f->at[i].id))
+			continue;
+		present |= HTTP_FIELD_BIT(f->at[i].id);
+		if (kept != i)
+			f->at[kept] = f->at[i];
+		kept++;
+	}
+	f->len = kept;
+	f->present = present;
+}
+
+bool http_is_token(struct span s)
+{
+	return s.len && charset_all(&charset_token, s);
+}
+
+/* Names without an id of their own that RFC 9110 bars from trailers by its kinds:
+ * request modifiers and conditionals, authentication, content and its handling,
+ * response control. */
+static const char *const barred[] = {
+	"accept-ranges",
+	"age",
+	"allow",
+	"content-disposition",
+	"content-language",
+	"content-location",
+	"expires",
+	"if-match",
+	"if-modified-since",
+	"if-none-match",
+	"if-range",
+	"if-unmodified-since",
+	"origin",
+	"pragma",
+	"range",
+	"referer",
+	"retry-after",
+	"vary",
+	"warning",
+	"www-authenticate",
+};
+
+bool http_field_allowed_in_trailer(enum http_field_id id, struct span name)
+{
+	/* Of the fields we know, only these say nothing about how a message is read. */
+	const http_field_set harmless =
+		HTTP_FIELD_BIT(HTTP_FIELD_OTHER) | HTTP_FIELD_BIT(HTTP_FIELD_DATE) |
+		HTTP_FIELD_BIT(HTTP_FIELD_SERVER) | HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID);
+
+	if (!(harmless & HTTP_FIELD_BIT(id)))
+		return false;
+	if (id != HTTP_FIELD_OTHER)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(barred); i++)
+		if (span_ieq(name, span_str(barred[i])))
+			return false;
+	return true;
+}
