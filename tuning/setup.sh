@@ -551,6 +551,10 @@ if $print_prefix; then
 fi
 
 at_exit() {
+	local pid
+	for pid in $(jobs -p); do # after a signal: what logged waited for
+		kill "$pid" 2>/dev/null || true
+	done
 	services_release
 	rm -rf "$cache/apt" # unpacked indexes, 70 MB
 	[[ -z $caller ]] || chown -R "$caller": "$cache"
