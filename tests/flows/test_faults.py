@@ -7,6 +7,7 @@ after, then sends one more request."""
 import contextlib
 import json
 import random
+import socket
 import subprocess
 import threading
 import time
@@ -14,8 +15,9 @@ import time
 import pytest
 
 from harness.client import RawClient
+from harness.nginx import Nginx
 from harness.origin import OK, Origin, by_path
-from harness.process import eventually, free_port
+from harness.process import SANITIZER, eventually, free_port
 from harness.ringway import Quiet, Ringway
 
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun"
@@ -250,7 +252,6 @@ def test_a_slow_head_is_answered_408_however_it_drips(pair):
 
 def test_an_origin_that_is_killed_in_the_middle_of_a_body(nginx):
     """nginx as the origin, ended by SIGKILL while a client reads slowly."""
-    from harness.nginx import Nginx
     with Nginx() as mine:
         (mine.files / "large").write_bytes(bytes(64 << 20))
         service = f"""
@@ -335,9 +336,37 @@ def test_an_origin_that_comes_back_is_used_again():
                 assert gateway.get("/").status == 200
 
 
+def test_load_goes_on_while_targets_die_and_come_back(full):
+    """For the sanitizers above all: every path of failure, under load, on two shards."""
+    seconds = 30 if full or SANITIZER else 4
+    with Nginx() as first, Nginx() as second:
+        service = f"""
+            all:
+              targets: [{{url: "{first.url}"}}, {{url: "{second.url}"}}]
+              routes: [{{path: /*}}]
+            """
+        with Ringway(service, shards=2, gateway="max_connections: 1000") as gateway:
+            with Quiet(gateway):
+                wrk = subprocess.Popen(["wrk", "-t1", "-c50", f"-d{seconds}s",
+                                        f"http://127.0.0.1:{gateway.port}/small"],
+                                       stdout=subprocess.PIPE, text=True)
+                try:
+                    ends = time.monotonic() + seconds - 1
+                    while time.monotonic() < ends:
+                        for target in (first, second):
+                            target.end()
+                            time.sleep(0.3)
+                            assert target.start()
+                            time.sleep(0.2)
+                finally:
+                    said = wrk.communicate(timeout=seconds + 30)[0]
+                assert gateway.process.running()
+                assert "Requests/sec" in said, said
+            assert [gateway.get("/small").status for _ in range(8)] == [200] * 8
+
+
 def test_a_connect_that_hangs_is_ended_by_its_timeout():
     """A listener whose backlog is full: the kernel drops further SYNs."""
-    import socket
     with socket.socket() as full_listener:
         full_listener.bind(("127.0.0.1", 0))
         full_listener.listen(0)

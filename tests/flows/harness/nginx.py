@@ -57,26 +57,33 @@ class Nginx:
         self.files.mkdir()
 
     def __enter__(self):
-        for attempt in range(3):
+        for _ in range(3):
             self.port = free_port()
-            conf = self.folder / "nginx.conf"
-            conf.write_text(CONFIG.format(folder=self.folder, port=self.port, small=SMALL,
-                                          user="user root;" if os.geteuid() == 0 else ""))
-            self.process = Process(["/usr/sbin/nginx", "-c", conf, "-p", self.folder,
-                                    "-e", self.folder / "start.log"],
-                                   self.folder, f"nginx{attempt}")
-            if eventually(lambda: not self.process.running() or self._listens()) \
-                    and self.process.running():
+            if self.start():
                 self.url = f"http://127.0.0.1:{self.port}"
                 return self
         raise AssertionError("nginx does not start: " + self.process.stderr)
+
+    def start(self):
+        """On self.port; may be called again after end(). False when it did not come up."""
+        conf = self.folder / "nginx.conf"
+        conf.write_text(CONFIG.format(folder=self.folder, port=self.port, small=SMALL,
+                                      user="user root;" if os.geteuid() == 0 else ""))
+        self.process = Process(["/usr/sbin/nginx", "-c", conf, "-p", self.folder,
+                                "-e", self.folder / "start.log"], self.folder, "nginx")
+        return eventually(lambda: not self.process.running() or self._listens()) \
+            and self.process.running()
 
     def _listens(self):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def __exit__(self, *_):
+    def end(self):
+        """Ends it and its workers at once, in the middle of what they do."""
         if self.process.running():
-            self.process.signal(signal.SIGTERM)     # its workers end with it
+            self.process.signal(signal.SIGTERM)
             self.process.wait()
+
+    def __exit__(self, *_):
+        self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
