@@ -2,7 +2,8 @@
 
 #include <ringway/http/charset.h>
 
-/* A size line beyond this is no honest one: 16 digits and an extension or two. */
+/* With its CR. A size line beyond this is no honest one: 16 digits and an extension or
+ * two. */
 #define LINE_BYTES_MAX 256
 
 /* Framing that is not paid for by data. Each chunk may cost this much for free and
