@@ -21,10 +21,10 @@ void timer_init(struct timer *t, void (*on_due)(struct timer *t))
 	t->on_due = on_due;
 }
 
-/* Rounded up, so that nothing fires early. */
+/* Rounded up, so that nothing fires early; any time is taken, UINT64_MAX too. */
 static uint64_t tick_of(uint64_t ns)
 {
-	return (ns + GRAIN_NS - 1) / GRAIN_NS;
+	return ns / GRAIN_NS + (ns % GRAIN_NS != 0);
 }
 
 static void enqueue(struct timers *ts, struct timer *t)
