@@ -47,7 +47,7 @@ bool mailbox_post(struct mailbox *m, unsigned sender, const struct mail *mail)
 
 unsigned mailbox_deliver(struct mailbox *m)
 {
-	uint64_t news;
+	uint64_t news, left = 0;
 	unsigned delivered = 0;
 
 	/* Plain read first: most turns have no news, and an exchange would take the
@@ -57,14 +57,21 @@ unsigned mailbox_deliver(struct mailbox *m)
 	news = atomic_exchange(&m->news, 0);
 	for (unsigned i = 0; i < m->senders; i++) {
 		struct mail mail;
+		unsigned taken = 0;
 
 		if (!(news & (uint64_t)1 << (i % 64)))
 			continue;
-		while (spsc_pop(&m->rings[i], &mail)) {
+		while (taken < MAILBOX_LETTERS && spsc_pop(&m->rings[i], &mail)) {
 			mail.deliver(mail.to, &mail);
-			delivered++;
+			taken++;
 		}
+		/* There may be more by now; they have the next turn. */
+		if (taken == MAILBOX_LETTERS)
+			left |= (uint64_t)1 << (i % 64);
+		delivered += taken;
 	}
+	if (left)
+		atomic_fetch_or(&m->news, left);
 	return delivered;
 }
 

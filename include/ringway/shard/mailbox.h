@@ -42,7 +42,8 @@ void mailbox_fini(struct mailbox *m);
 /* On the sender's thread. False when its ring is full. */
 bool mailbox_post(struct mailbox *m, unsigned sender, const struct mail *mail);
 
-/* On the receiver's thread: delivers everything that is there; returns how much. */
+/* On the receiver's thread: delivers what is there, at most MAILBOX_LETTERS of each
+ * sender, so that a turn ends however fast they write; returns how much. */
 unsigned mailbox_deliver(struct mailbox *m);
 /* Before a wait; false when there is news and the wait must not block. */
 bool mailbox_sleep(struct mailbox *m);
