@@ -1,0 +1,77 @@
+#include <ringway/upstream/registry.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ringway/upstream/upstreams.h>
+
+int registry_init(struct registry *r)
+{
+	memset(r, 0, sizeof(*r));
+	arena_init(&r->arena, NULL, 0, &arena_malloc_source);
+	r->endpoints = calloc(UPSTREAM_ENDPOINTS_MAX, sizeof(*r->endpoints));
+	r->groups = calloc(UPSTREAM_GROUPS_MAX, sizeof(*r->groups));
+	if (r->endpoints && r->groups)
+		return 0;
+	registry_fini(r);
+	return -ENOMEM;
+}
+
+void registry_fini(struct registry *r)
+{
+	free(r->endpoints);
+	free(r->groups);
+	r->endpoints = NULL;
+	r->groups = NULL;
+	arena_reset(&r->arena);
+}
+
+static bool is_same(const struct registry_endpoint *e, const struct config_target *t)
+{
+	if (e->address.len || t->address.len)
+		return e->address.len && t->address.len && address_eq(&e->address, &t->address);
+	return e->port == t->port && strcmp(e->host, t->host) == 0;
+}
+
+/* Linear: a snapshot is built seldom, and the table is bounded. */
+int registry_endpoint(struct registry *r, const struct config_target *target, uint32_t *ret_number)
+{
+	struct registry_endpoint *e;
+	const char *host;
+
+	for (uint32_t i = 0; i < r->endpoints_len; i++) {
+		if (is_same(&r->endpoints[i], target)) {
+			*ret_number = i;
+			return 0;
+		}
+	}
+	if (r->endpoints_len == UPSTREAM_ENDPOINTS_MAX)
+		return -ENOSPC;
+	host = arena_str(&r->arena, span_str(target->host));
+	if (!host)
+		return -ENOMEM;
+	e = &r->endpoints[r->endpoints_len];
+	e->host = host;
+	e->port = target->port;
+	e->address = target->address;
+	*ret_number = r->endpoints_len++;
+	return 0;
+}
+
+int registry_group(struct registry *r, const char *service_id, uint32_t *ret_number)
+{
+	for (uint32_t i = 0; i < r->groups_len; i++) {
+		if (strcmp(r->groups[i], service_id) == 0) {
+			*ret_number = i;
+			return 0;
+		}
+	}
+	if (r->groups_len == UPSTREAM_GROUPS_MAX)
+		return -ENOSPC;
+	r->groups[r->groups_len] = arena_str(&r->arena, span_str(service_id));
+	if (!r->groups[r->groups_len])
+		return -ENOMEM;
+	*ret_number = r->groups_len++;
+	return 0;
+}
