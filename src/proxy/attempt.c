@@ -1,0 +1,331 @@
+/* The source that asks an upstream: one attempt after the other, as far as that is safe.
+ *
+ *   pick --> connect or reuse --> send head and body --> relay the answer
+ *    ^            |                    |
+ *    |            | failed             | a reused connection was closed under us, not one
+ *    |            v                    v byte came back, the method is idempotent
+ *    +--- another target       same target, fresh connection
+ *
+ * Request and answer are relayed at the same time, a piece at a time each: an upstream
+ * may answer before it has read everything (RFC 9112 section 9.5).
+ */
+#include <errno.h>
+
+#include "forward.h"
+
+/* How long an idle connection to an upstream is kept. Shorter than the 75 s at which
+ * common servers close theirs, so that we close first and no request meets the close. */
+#define UPSTREAM_KEEPALIVE_NS (60 * NS_PER_S)
+
+static void attempt_next(struct exchange *x, bool fresh);
+
+static struct attempt *attempt_of(struct exchange *x)
+{
+	return &x->attempt;
+}
+
+static void drop_replay(struct attempt *a)
+{
+	if (a->replay)
+		block_give(a->replay);
+	a->replay = NULL;
+}
+
+static void let_go(struct exchange *x)
+{
+	struct attempt *a = attempt_of(x);
+
+	if (a->up)
+		a->up->ops->abort(a->up);
+	a->up = NULL;
+	a->conn = NULL;
+}
+
+static void upstream_stop(struct exchange *x)
+{
+	let_go(x);
+	drop_replay(attempt_of(x));
+	hold_fini(&attempt_of(x)->hold);
+}
+
+/* ---- failures ---- */
+
+static void fail_with(struct exchange *x, enum access_cause cause)
+{
+	switch (cause) {
+	case ACCESS_UPSTREAM_NAME_UNRESOLVED:
+		exchange_fail(x, 503, "the name of the upstream does not resolve", cause);
+		break;
+	case ACCESS_OUT_OF_DESCRIPTORS:
+	case ACCESS_OUT_OF_CONNECTIONS:
+	case ACCESS_OUT_OF_MEMORY:
+		exchange_fail(x, 503, "the gateway is out of resources", cause);
+		break;
+	case ACCESS_UPSTREAM_CONNECT_TIMEOUT:
+	case ACCESS_UPSTREAM_FIRST_BYTE_TIMEOUT:
+	case ACCESS_UPSTREAM_IDLE_TIMEOUT:
+		exchange_fail(x, 504, "the upstream did not answer in time", cause);
+		break;
+	case ACCESS_UPSTREAM_CONNECT_REFUSED:
+	case ACCESS_UPSTREAM_CONNECT_FAILED:
+		exchange_fail(x, 502, "no connection to the upstream", cause);
+		break;
+	case ACCESS_UPSTREAM_BAD_RESPONSE:
+		exchange_fail(x, 502, "the upstream's answer is malformed", cause);
+		break;
+	default:
+		exchange_fail(x, 502, "the upstream closed the connection before its answer was whole",
+			      cause);
+		break;
+	}
+}
+
+static bool is_connect_failure(enum access_cause cause)
+{
+	return cause == ACCESS_UPSTREAM_CONNECT_REFUSED ||
+	       cause == ACCESS_UPSTREAM_CONNECT_TIMEOUT || cause == ACCESS_UPSTREAM_CONNECT_FAILED ||
+	       cause == ACCESS_UPSTREAM_NAME_UNRESOLVED;
+}
+
+/* Whether what was taken of the body can go out again. */
+static bool rewind_body(struct exchange *x)
+{
+	struct attempt *a = attempt_of(x);
+
+	drop_replay(a);
+	return hold_replay(&a->hold, &a->replay);
+}
+
+static void on_fault(struct exchange *x, enum access_cause cause)
+{
+	struct attempt *a = attempt_of(x);
+	bool stale = a->up && a->conn->h1.reused && !a->conn->h1.any_bytes &&
+		     (cause == ACCESS_UPSTREAM_CLOSED || cause == ACCESS_UPSTREAM_RESET);
+
+	if (!x->answer_begun && stale && !a->stale_retried &&
+	    http_method_is_idempotent(x->request.method) && rewind_body(x)) {
+		a->stale_retried = true;
+		let_go(x);
+		attempt_next(x, true);
+		return;
+	}
+	if (!x->answer_begun && is_connect_failure(cause) &&
+	    a->extra < x->service->config->retry.attempts && rewind_body(x)) {
+		a->extra++;
+		let_go(x);
+		a->target = (a->target + 1) % (uint32_t)x->service->config->targets_len;
+		attempt_next(x, false);
+		return;
+	}
+	fail_with(x, cause);
+}
+
+/* ---- beginning ---- */
+
+static enum access_cause cause_of_take(int err)
+{
+	switch (err) {
+	case -EDESTADDRREQ: return ACCESS_UPSTREAM_NAME_UNRESOLVED;
+	case -EMFILE:
+	case -ENFILE: return ACCESS_OUT_OF_DESCRIPTORS;
+	case -ENOBUFS: return ACCESS_OUT_OF_CONNECTIONS;
+	default: return ACCESS_UPSTREAM_CONNECT_FAILED;
+	}
+}
+
+static void attempt_next(struct exchange *x, bool fresh)
+{
+	const struct config_timeouts *t = &x->route->config->timeouts;
+	const struct snapshot_target *target;
+	struct attempt *a = attempt_of(x);
+	struct h1_client_timeouts timeouts = {
+		.connect_ns = t->connect_ns,
+		.first_byte_ns = t->first_byte_ns,
+		.idle_ns = t->idle_ns,
+		.keepalive_ns = UPSTREAM_KEEPALIVE_NS,
+	};
+	int err;
+
+	target = &x->service->targets[a->target];
+	a->made++;
+	a->head_sent = false;
+	a->began_ns = x->front->shard->now_ns;
+	x->record.target = target->url;
+	x->record.attempts = a->made;
+	exchange_set_attempt_due(x, t->attempt_ns ? a->began_ns + t->attempt_ns : 0);
+
+	err = upstreams_take(&x->front->upstreams, target->endpoint, fresh, &timeouts, &a->conn);
+	if (err) {
+		on_fault(x, cause_of_take(err));
+		return;
+	}
+	a->up = &a->conn->h1.stream;
+	a->up->owner = x;
+	a->up->on_news = exchange_news;
+	a->up->arena = &x->arena;
+	if (a->conn->h1.connected)
+		exchange_news(x);
+}
+
+static void upstream_start(struct exchange *x)
+{
+	const struct config_retry *retry = &x->service->config->retry;
+	struct attempt *a = attempt_of(x);
+	uint32_t limit = 0;
+
+	/* Worth holding only what may be sent again. */
+	if (retry->attempts)
+		limit = retry->buffer_bytes;
+	else if (http_method_is_idempotent(x->request.method))
+		limit = BLOCK_DATA_BYTES;
+	hold_init(&a->hold, &x->front->shard->blocks, limit);
+	a->target = upstreams_turn(&x->front->upstreams, x->service->group,
+				   (uint32_t)x->service->config->targets_len);
+	attempt_next(x, false);
+}
+
+/* ---- the request on its way up ---- */
+
+/* The next piece of the body, if there is one; *ret_last: nothing follows it. */
+static struct block *next_piece(struct exchange *x, bool *ret_last)
+{
+	struct attempt *a = attempt_of(x);
+	struct block *piece = a->replay;
+
+	if (piece) {
+		a->replay = NULL;
+	} else if (x->client->piece) {
+		piece = http_stream_take_piece(x->client);
+		x->body_in += block_len(piece);
+		piece = stages_pass(&a->hold.stage, piece);
+	}
+	*ret_last = x->client->in_ended && !x->client->piece;
+	return piece;
+}
+
+static void relay_request(struct exchange *x)
+{
+	struct attempt *a = attempt_of(x);
+	struct http_stream *up = a->up;
+	struct http_head head;
+	struct block *piece;
+	bool last;
+
+	if (up->sending || up->out_ended)
+		return;
+	piece = next_piece(x, &last);
+	if (x->body_in > x->route->config->max_body_bytes) {
+		if (piece)
+			block_give(piece);
+		exchange_fail(x, 413, "the request body is larger than this route allows",
+			      ACCESS_BODY_TOO_LARGE);
+		return;
+	}
+	if (last)
+		forward_trailers(&x->client->trailers);
+	if (!a->head_sent) {
+		if (!forward_request(x, &head)) {
+			if (piece)
+				block_give(piece);
+			fail_with(x, ACCESS_OUT_OF_MEMORY);
+			return;
+		}
+		a->head_sent = true;
+		x->record.connect_us = a->conn->h1.reused
+			? 0
+			: (uint32_t)((x->front->shard->now_ns - a->began_ns) / NS_PER_US);
+		up->ops->send(up, &head, piece, last, last ? &x->client->trailers : NULL);
+	} else if (piece || last) {
+		up->ops->send(up, NULL, piece, last, last ? &x->client->trailers : NULL);
+	}
+	if (!last)
+		x->client->ops->pull(x->client);
+}
+
+/* ---- the answer on its way down ---- */
+
+static void relay_head(struct exchange *x)
+{
+	struct http_stream *up = attempt_of(x)->up;
+	struct http_head *head = up->head;
+	struct block *piece;
+	bool last;
+
+	up->head = NULL;
+	if (!forward_response(x, head)) {
+		fail_with(x, ACCESS_OUT_OF_MEMORY);
+		return;
+	}
+	if (head->status < 200) {
+		/* HTTP/1.0 has no interim answers (RFC 9110 section 15.2). */
+		if (x->request.minor)
+			x->client->ops->send(x->client, head, NULL, false, NULL);
+		return;
+	}
+	x->record.first_byte_us =
+		(uint32_t)((x->front->shard->now_ns - attempt_of(x)->began_ns) / NS_PER_US);
+	piece = http_stream_take_piece(up);
+	last = up->in_ended;
+	forward_trailers(&up->trailers);
+	exchange_send_head(x, head, piece, last, &up->trailers);
+}
+
+static void relay_answer(struct exchange *x)
+{
+	struct attempt *a = attempt_of(x);
+	struct http_stream *up = a->up;
+
+	if (x->client->sending)
+		return;
+	if (up->head) {
+		relay_head(x);
+	} else if (x->answer_begun && !x->client->out_ended && (up->piece || up->in_ended)) {
+		struct block *piece = http_stream_take_piece(up);
+
+		forward_trailers(&up->trailers);
+		x->client->ops->send(x->client, NULL, piece, up->in_ended, &up->trailers);
+	}
+	/* relay_head() may have ended everything. */
+	if (a->up && !up->head && !up->piece && !up->in_ended)
+		up->ops->pull(up);
+}
+
+/* The answer is whole, as far as the upstream is concerned: its connection is free while
+ * the client still reads. */
+static void release_if_done(struct exchange *x)
+{
+	struct attempt *a = attempt_of(x);
+	struct http_stream *up = a->up;
+
+	if (!up->in_ended || up->piece || up->head || !x->answer_begun)
+		return;
+	a->up = NULL;
+	a->conn = NULL;
+	up->ops->release(up);
+}
+
+static void upstream_run(struct exchange *x)
+{
+	struct attempt *a = attempt_of(x);
+
+	if (!a->up)
+		return;
+	/* What came before the fault is passed on first, if it is an answer. */
+	if (a->up->fault && !(a->up->head && a->up->head->status >= 200) && !a->up->piece) {
+		on_fault(x, a->up->fault);
+		return;
+	}
+	if (!a->conn->h1.connected)
+		return;
+	relay_request(x);
+	if (a->up)
+		relay_answer(x);
+	if (a->up)
+		release_if_done(x);
+}
+
+const struct source source_upstream = {
+	.start = upstream_start,
+	.run = upstream_run,
+	.stop = upstream_stop,
+};

@@ -1,0 +1,158 @@
+#include "forward.h"
+
+#include <time.h>
+
+#include <ringway/http1/parse.h>
+
+/* Fields in which a client could claim to be somebody: only peers that the operator
+ * trusts are believed. */
+#define CLAIMS                                                                                     \
+	(HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) | HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_FOR) |       \
+	 HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_HOST) |                                             \
+	 HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PORT) |                                             \
+	 HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PROTO) | HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP) |     \
+	 HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID))
+
+/* What forward_request() adds at most. */
+#define ADDED_FIELDS 6
+
+static void add(struct http_fields *fields, enum http_field_id id, struct span value)
+{
+	http_fields_add(fields, id, http_field_name(id), value);
+}
+
+/* What earlier proxies said, and the peer behind it (the de-facto list syntax). */
+static struct span forwarded_for(struct exchange *x)
+{
+	const struct http_fields *fields = &x->request.fields;
+	struct span client = x->attributes.client;
+	size_t len = client.len;
+	char *text, *at;
+
+	if (!x->conn->is_trusted || !http_fields_have(fields, HTTP_FIELD_X_FORWARDED_FOR))
+		return client;
+	for (uint32_t i = 0; i < fields->len; i++)
+		if (fields->at[i].id == HTTP_FIELD_X_FORWARDED_FOR)
+			len += fields->at[i].value.len + 2;
+	text = arena_text(&x->arena, len);
+	if (!text)
+		return client;
+	at = text;
+	for (uint32_t i = 0; i < fields->len; i++) {
+		if (fields->at[i].id != HTTP_FIELD_X_FORWARDED_FOR || !fields->at[i].value.len)
+			continue;
+		memcpy(at, fields->at[i].value.ptr, fields->at[i].value.len);
+		at += fields->at[i].value.len;
+		memcpy(at, ", ", 2);
+		at += 2;
+	}
+	memcpy(at, client.ptr, client.len);
+	return span_of(text, (size_t)(at + client.len - text));
+}
+
+/* RFC 7239 section 4: an IPv6 address is quoted and in brackets, a host is quoted since
+ * it may carry a port. */
+static struct span forwarded(struct exchange *x)
+{
+	struct span client = x->attributes.client;
+	bool v6 = memchr(client.ptr, ':', client.len) != NULL;
+
+	return arena_printf(&x->arena, "for=%s%.*s%s;proto=%.*s;host=\"%.*s\"", v6 ? "\"[" : "",
+			    SPAN_FMT(client), v6 ? "]\"" : "", SPAN_FMT(x->request.scheme),
+			    SPAN_FMT(x->request.authority));
+}
+
+static struct span trusted_or(struct exchange *x, enum http_field_id id, struct span ours)
+{
+	const struct http_field *f = NULL;
+
+	if (x->conn->is_trusted)
+		f = http_fields_find(&x->request.fields, id);
+	return f && f->value.len ? f->value : ours;
+}
+
+bool forward_request(struct exchange *x, struct http_head *ret_head)
+{
+	const struct http_head *from = &x->request;
+	struct http_head *head = ret_head;
+	struct http_fields kept = {.cap = from->fields.len + ADDED_FIELDS};
+
+	kept.at = arena_alloc(&x->arena, kept.cap * sizeof(*kept.at));
+	if (!kept.at)
+		return false;
+	*head = *from;
+	/* Hop-by-hop fields go first, so that a client cannot have ours removed by naming
+	 * them in Connection (RFC 9110 section 7.6.1). */
+	memcpy(kept.at, from->fields.at, from->fields.len * sizeof(*kept.at));
+	kept.len = from->fields.len;
+	kept.present = from->fields.present;
+	h1_remove_hop_by_hop(&kept);
+	if (kept.present & CLAIMS) {
+		http_field_set gone = CLAIMS;
+		uint32_t len = 0;
+
+		/* A trusted peer's Forwarded list goes on with our element behind it. */
+		if (x->conn->is_trusted)
+			gone &= ~(HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) |
+				  HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PORT) |
+				  HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP));
+		for (uint32_t i = 0; i < kept.len; i++)
+			if (!(HTTP_FIELD_BIT(kept.at[i].id) & gone) ||
+			    kept.at[i].id == HTTP_FIELD_OTHER)
+				kept.at[len++] = kept.at[i];
+		kept.len = len;
+		kept.present &= ~gone;
+	}
+	add(&kept, HTTP_FIELD_X_FORWARDED_FOR, forwarded_for(x));
+	add(&kept, HTTP_FIELD_X_FORWARDED_PROTO,
+	    trusted_or(x, HTTP_FIELD_X_FORWARDED_PROTO, from->scheme));
+	add(&kept, HTTP_FIELD_X_FORWARDED_HOST,
+	    trusted_or(x, HTTP_FIELD_X_FORWARDED_HOST, from->authority));
+	if (x->snapshot->config->forwarded)
+		add(&kept, HTTP_FIELD_FORWARDED, forwarded(x));
+	add(&kept, HTTP_FIELD_X_REQUEST_ID, x->attributes.request_id);
+	add(&kept, HTTP_FIELD_VIA, from->minor ? SPAN("1.1 ringway") : SPAN("1.0 ringway"));
+	head->fields = kept;
+	head->minor = 1;
+	head->keep_alive = true;
+	return true;
+}
+
+/* IMF-fixdate (RFC 9110 section 5.6.7), for answers that come without one. */
+static struct span date_now(struct exchange *x)
+{
+	time_t now = (time_t)(shard_unix_us(x->front->shard) / 1000000);
+	struct tm tm;
+	char *text = arena_text(&x->arena, 32);
+
+	if (!text || !gmtime_r(&now, &tm))
+		return SPAN_NONE;
+	return span_of(text, strftime(text, 32, "%a, %d %b %Y %H:%M:%S GMT", &tm));
+}
+
+bool forward_response(struct exchange *x, struct http_head *head)
+{
+	h1_remove_hop_by_hop(&head->fields);
+	if (head->status < 200)
+		return true;
+	/* RFC 9110 section 6.6.1: a recipient with a clock adds what is missing. */
+	if (!http_fields_have(&head->fields, HTTP_FIELD_DATE)) {
+		struct span date = date_now(x);
+
+		if (!date.ptr)
+			return false;
+		add(&head->fields, HTTP_FIELD_DATE, date);
+	}
+	add(&head->fields, HTTP_FIELD_VIA, head->minor ? SPAN("1.1 ringway") : SPAN("1.0 ringway"));
+	return true;
+}
+
+void forward_trailers(struct http_fields *trailers)
+{
+	uint32_t len = 0;
+
+	for (uint32_t i = 0; i < trailers->len; i++)
+		if (http_field_allowed_in_trailer(trailers->at[i].id, trailers->at[i].name))
+			trailers->at[len++] = trailers->at[i];
+	trailers->len = len;
+}

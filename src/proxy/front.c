@@ -1,0 +1,396 @@
+#include <ringway/proxy/front.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <ringway/proxy/exchange.h>
+
+#include "slots.h"
+
+/* Field slots of the parser's scratch: above what client.max_fields may be. */
+#define PARSER_FIELDS 1024
+
+/* Limits of what upstreams answer: generous, since they are ours, but a head must fit
+ * one block with room for what we add. */
+static const struct h1_limits upstream_limits = {
+	.max_line_bytes = 16 * KIB,
+	.max_head_bytes = 60 * KIB,
+	.max_fields = 256,
+};
+
+static const struct h1_server_events client_events;
+static const struct listener_events listener_events;
+
+size_t front_client_bytes(void)
+{
+	return sizeof(struct client);
+}
+
+static void *reserve(size_t bytes)
+{
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+/* Arenas that outgrow their slot get whole blocks. */
+static void *take_chunk(struct arena_source *source, size_t bytes, size_t *ret_size)
+{
+	struct front *f = container_of(source, struct front, arena_source);
+	struct block *b;
+
+	if (bytes > BLOCK_DATA_BYTES)
+		return NULL;
+	b = block_take(&f->shard->blocks);
+	if (!b)
+		return NULL;
+	*ret_size = BLOCK_DATA_BYTES;
+	return block_begin(b);
+}
+
+static void give_chunk(struct arena_source *source UNUSED, void *chunk)
+{
+	block_give((struct block *)((char *)chunk - BLOCK_DATA_AT));
+}
+
+int front_init(struct front *f, struct shard *shard, struct front_shared *shared,
+	       const struct front_limits *limits, struct snapshot *snapshot)
+{
+	memset(f, 0, sizeof(*f));
+	f->shard = shard;
+	f->shared = shared;
+	f->snapshot = snapshot;
+	f->settings = snapshot->settings;
+	f->arena_source = (struct arena_source){.take = take_chunk, .give = give_chunk};
+	list_init(&f->idle_clients);
+	f->clients_len = limits->clients;
+	f->listeners_max = limits->listeners;
+	if (getrandom(f->random, sizeof(f->random), 0) != sizeof(f->random))
+		f->random[0] = shard->now_ns | 1;
+
+	f->parser_fields = calloc(PARSER_FIELDS, sizeof(*f->parser_fields));
+	f->clients = reserve(limits->clients * sizeof(*f->clients));
+	f->exchanges = reserve((size_t)limits->clients * EXCHANGE_SLOT_BYTES);
+	f->listeners = calloc(limits->listeners, sizeof(*f->listeners));
+	h1_parser_init(&f->parser, &upstream_limits, f->parser_fields);
+	if (f->parser_fields && f->clients && f->exchanges && f->listeners &&
+	    upstreams_init(&f->upstreams, shard, limits->upstreams, limits->upstreams_idle,
+			   &f->parser) == 0)
+		return 0;
+	front_fini(f);
+	return -ENOMEM;
+}
+
+void front_fini(struct front *f)
+{
+	upstreams_fini(&f->upstreams);
+	free(f->parser_fields);
+	free(f->listeners);
+	if (f->clients)
+		munmap(f->clients, f->clients_len * sizeof(*f->clients));
+	if (f->exchanges)
+		munmap(f->exchanges, (size_t)f->clients_len * EXCHANGE_SLOT_BYTES);
+	f->parser_fields = NULL;
+	f->listeners = NULL;
+	f->clients = NULL;
+	f->exchanges = NULL;
+}
+
+/* xorshift128+: fast, and nobody gains anything by guessing an id. */
+static uint64_t random_u64(struct front *f)
+{
+	uint64_t a = f->random[0];
+	uint64_t b = f->random[1];
+
+	f->random[0] = b;
+	a ^= a << 23;
+	f->random[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
+	return f->random[1] + b;
+}
+
+void front_request_id(struct front *f, char out[static 32])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int half = 0; half < 2; half++) {
+		uint64_t bits = random_u64(f);
+
+		for (int i = 0; i < 16; i++, bits >>= 4)
+			out[half * 16 + i] = digits[bits & 15];
+	}
+}
+
+/* ---- clients ---- */
+
+static struct client *client_of(struct h1_server *h1)
+{
+	return container_of(h1, struct client, h1);
+}
+
+static struct client *take_client(struct front *f)
+{
+	struct client *c = f->free_client;
+
+	if (c)
+		f->free_client = c->next_free;
+	else if (f->clients_used_ever < f->clients_len)
+		c = &f->clients[f->clients_used_ever++];
+	if (c)
+		f->clients_open++;
+	return c;
+}
+
+static void check_drained(struct front *f)
+{
+	if (f->draining && !f->clients_open && !f->listeners_open && f->on_drained) {
+		void (*on_drained)(struct front *) = f->on_drained;
+
+		f->on_drained = NULL;
+		on_drained(f);
+	}
+}
+
+static void give_client(struct client *c)
+{
+	struct front *f = c->front;
+
+	if (c->in_gate)
+		gate_leave(&f->shared->gate);
+	c->next_free = f->free_client;
+	f->free_client = c;
+	f->clients_open--;
+	check_drained(f);
+}
+
+static void open_client(struct front *f, int fd, const struct site *site)
+{
+	struct client *c = take_client(f);
+	struct address peer;
+	char text[ADDRESS_TEXT_BYTES];
+
+	if (!c) {
+		f->stats.refused_full++;
+		if (site->is_public)
+			gate_leave(&f->shared->gate);
+		close(fd);
+		return;
+	}
+	c->front = f;
+	c->site = site;
+	c->in_gate = site->is_public;
+	c->trusted_since = 0;
+	c->is_trusted = false;
+	list_init(&c->idle_link);
+	if (h1_server_open(&c->h1, f->shard, fd, &client_events, &f->settings, &f->parser) != 0) {
+		f->stats.refused_full++;
+		close(fd);
+		give_client(c);
+		return;
+	}
+	c->ip_len = 0;
+	if (ring_peer(f->shard->ring, &c->h1.conn.io, &peer)) {
+		c->ip_len = (uint8_t)min_u64(address_ip_text(&peer, text), sizeof(c->ip));
+		memcpy(c->ip, text, c->ip_len);
+	}
+	f->stats.accepted++;
+	list_push_back(&f->idle_clients, &c->idle_link);
+}
+
+static void on_client_idle(struct h1_server *h1, bool idle)
+{
+	struct client *c = client_of(h1);
+
+	list_remove(&c->idle_link);
+	if (idle)
+		list_push_back(&c->front->idle_clients, &c->idle_link);
+}
+
+static void on_client_gone(struct h1_server *h1)
+{
+	struct client *c = client_of(h1);
+
+	list_remove(&c->idle_link);
+	give_client(c);
+}
+
+static void on_request(struct h1_server *h1, const struct http_head *head)
+{
+	exchange_begin(client_of(h1), head);
+}
+
+static void on_refused(struct h1_server *h1, uint16_t status, const char *detail,
+		       enum access_cause cause)
+{
+	list_remove(&client_of(h1)->idle_link);
+	exchange_begin_refused(client_of(h1), status, detail, cause);
+}
+
+static const struct h1_server_events client_events = {
+	.on_request = on_request,
+	.on_refused = on_refused,
+	.on_idle = on_client_idle,
+	.on_gone = on_client_gone,
+};
+
+/* ---- listeners ---- */
+
+static struct front_listener *listener_of(struct listener *l)
+{
+	return container_of(l, struct front_listener, listener);
+}
+
+bool front_reclaim(struct front *f)
+{
+	struct list *oldest;
+
+	if (upstreams_close_oldest(&f->upstreams))
+		return true;
+	oldest = list_pop_front(&f->idle_clients);
+	if (!oldest)
+		return false;
+	f->stats.reclaimed++;
+	h1_server_close(&list_entry(oldest, struct client, idle_link)->h1);
+	return true;
+}
+
+/* The place of the one that has been idle longest changes hands: the gate counts one all
+ * the time. */
+static bool take_place_of_idle(struct front *f)
+{
+	struct list *oldest = list_pop_front(&f->idle_clients);
+	struct client *c;
+
+	if (!oldest)
+		return false;
+	c = list_entry(oldest, struct client, idle_link);
+	f->stats.reclaimed++;
+	c->in_gate = false;
+	h1_server_close(&c->h1);
+	return true;
+}
+
+static bool admit(struct front *f, int fd, const struct site *site)
+{
+	if (!gate_enter(&f->shared->gate) && !take_place_of_idle(f))
+		return false;
+	open_client(f, fd, site);
+	return true;
+}
+
+static bool on_conn(struct listener *l, int fd)
+{
+	struct front_listener *fl = listener_of(l);
+	struct front *f = fl->front;
+
+	if (!fl->site->is_public) {
+		open_client(f, fd, fl->site);
+		return true;
+	}
+	if (!f->waiting_len && admit(f, fd, fl->site))
+		return true;
+	if (f->waiting_len == FRONT_WAITING) {
+		f->stats.refused_full++;
+		close(fd);
+		return false;
+	}
+	f->waiting[f->waiting_len].fd = fd;
+	f->waiting[f->waiting_len++].site = fl->site;
+	return false;
+}
+
+static bool has_room(struct listener *l)
+{
+	struct front *f = listener_of(l)->front;
+	uint32_t admitted = 0;
+
+	while (admitted < f->waiting_len &&
+	       admit(f, f->waiting[admitted].fd, f->waiting[admitted].site))
+		admitted++;
+	f->waiting_len -= admitted;
+	memmove(f->waiting, f->waiting + admitted, f->waiting_len * sizeof(*f->waiting));
+	return !f->waiting_len &&
+	       (gate_has_room(&f->shared->gate) || !list_is_empty(&f->idle_clients));
+}
+
+static void on_exhausted(struct listener *l)
+{
+	front_reclaim(listener_of(l)->front);
+}
+
+static void on_stopped(struct listener *l)
+{
+	struct front *f = listener_of(l)->front;
+
+	/* Nobody will make room for those who still wait. */
+	while (f->waiting_len)
+		close(f->waiting[--f->waiting_len].fd);
+	f->listeners_open--;
+	check_drained(f);
+}
+
+static const struct listener_events listener_events = {
+	.on_conn = on_conn,
+	.has_room = has_room,
+	.on_exhausted = on_exhausted,
+	.on_stopped = on_stopped,
+};
+
+int front_listen(struct front *f, int fd, const struct site *site)
+{
+	struct front_listener *fl = &f->listeners[f->listeners_len];
+	int err;
+
+	must(f->listeners_len < f->listeners_max);
+	fl->front = f;
+	fl->site = site;
+	err = listener_start(&fl->listener, f->shard, fd, &listener_events);
+	if (err)
+		return err;
+	f->listeners_len++;
+	f->listeners_open++;
+	return 0;
+}
+
+/* ---- snapshots and ends ---- */
+
+void front_swap(struct front *f, struct snapshot *snapshot)
+{
+	struct snapshot *old = f->snapshot;
+
+	f->snapshot = snapshot;
+	f->settings = snapshot->settings;
+	f->settings.draining = f->draining;
+	if (old != snapshot && old->refs[f->shard->index].count == 0 && f->on_snapshot_unused)
+		f->on_snapshot_unused(f, old);
+}
+
+void front_drain(struct front *f)
+{
+	f->draining = true;
+	f->settings.draining = true;
+	for (uint32_t i = 0; i < f->listeners_len; i++)
+		listener_stop(&f->listeners[i].listener);
+	check_drained(f);
+}
+
+void front_close_idle(struct front *f)
+{
+	struct list *link;
+
+	while ((link = list_pop_front(&f->idle_clients)))
+		h1_server_close(&list_entry(link, struct client, idle_link)->h1);
+	upstreams_close_idle(&f->upstreams);
+}
+
+void front_close_all(struct front *f)
+{
+	front_close_idle(f);
+	for (uint32_t i = 0; i < f->clients_used_ever; i++)
+		if (f->clients[i].h1.conn.state != CONN_CLOSED)
+			h1_server_close(&f->clients[i].h1);
+}

@@ -1,0 +1,128 @@
+#include <ringway/proxy/snapshot.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <ringway/config/load.h>
+
+static int build_chain(struct arena *arena, const struct config_route *config,
+		       struct policy_chain *ret_chain)
+{
+	struct policy *policies;
+
+	*ret_chain = (struct policy_chain){NULL, 0};
+	if (!config->delay_ns)
+		return 0;
+	policies = arena_alloc(arena, sizeof(*policies));
+	if (!policies)
+		return -ENOMEM;
+	policies[0] = policy_delay(config->delay_ns);
+	*ret_chain = (struct policy_chain){policies, 1};
+	return 0;
+}
+
+static int build_routes(struct arena *arena, const struct config_service *config,
+			struct snapshot_service *service)
+{
+	struct snapshot_route *routes = arena_alloc(arena, config->routes_len * sizeof(*routes));
+	int err = 0;
+
+	if (!routes)
+		return config->routes_len ? -ENOMEM : 0;
+	for (size_t i = 0; i < config->routes_len && !err; i++) {
+		routes[i].config = &config->routes[i];
+		routes[i].name = span_str(config->routes[i].name);
+		err = build_chain(arena, routes[i].config, &routes[i].chain);
+	}
+	service->routes = routes;
+	return err;
+}
+
+static int build_targets(struct arena *arena, struct registry *registry,
+			 const struct config_service *config, struct snapshot_service *service)
+{
+	struct snapshot_target *targets = arena_alloc(arena, config->targets_len * sizeof(*targets));
+	int err = 0;
+
+	if (!targets)
+		return config->targets_len ? -ENOMEM : 0;
+	for (size_t i = 0; i < config->targets_len && !err; i++) {
+		targets[i].url = span_str(config->targets[i].url);
+		err = registry_endpoint(registry, &config->targets[i], &targets[i].endpoint);
+	}
+	service->targets = targets;
+	return err;
+}
+
+static int build_services(struct snapshot *s, struct registry *registry)
+{
+	const struct config *config = s->config;
+	struct snapshot_service *services =
+		arena_alloc(&s->arena, config->services_len * sizeof(*services));
+	int err = 0;
+
+	if (!services)
+		return config->services_len ? -ENOMEM : 0;
+	s->services = services;
+	for (size_t i = 0; i < config->services_len && !err; i++) {
+		struct snapshot_service *service = &services[i];
+
+		*service = (struct snapshot_service){.config = &config->services[i]};
+		service->id = span_str(service->config->id);
+		err = registry_group(registry, service->config->id, &service->group);
+		if (!err)
+			err = build_targets(&s->arena, registry, service->config, service);
+		if (!err)
+			err = build_routes(&s->arena, service->config, service);
+	}
+	return err;
+}
+
+int snapshot_create(struct config *config, struct registry *registry, uint64_t generation,
+		    unsigned shards, struct snapshot **ret_snapshot)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	int err = -ENOMEM;
+
+	if (!s)
+		return err;
+	arena_init(&s->arena, NULL, 0, &arena_malloc_source);
+	s->generation = generation;
+	s->config = config;
+	s->settings = (struct h1_server_settings){
+		.limits = {.max_line_bytes = config->client.max_request_line_bytes,
+			   .max_head_bytes = config->client.max_head_bytes,
+			   .max_fields = config->client.max_fields},
+		.head_time_ns = config->client.head_time_ns,
+		.body_idle_ns = config->client.body_idle_ns,
+		.write_idle_ns = config->client.write_idle_ns,
+		.keepalive_ns = config->client.keepalive_ns,
+	};
+	s->refs = aligned_alloc(CACHE_LINE, shards * sizeof(*s->refs));
+	if (!s->refs)
+		goto fail;
+	memset(s->refs, 0, shards * sizeof(*s->refs));
+	err = build_services(s, registry);
+	if (err)
+		goto fail;
+	err = route_table_create(config, &s->routes);
+	if (err)
+		goto fail;
+	*ret_snapshot = s;
+	return 0;
+fail:
+	s->config = NULL;
+	snapshot_destroy(s);
+	return err;
+}
+
+void snapshot_destroy(struct snapshot *s)
+{
+	if (!s)
+		return;
+	route_table_destroy(s->routes);
+	free(s->refs);
+	arena_reset(&s->arena);
+	config_destroy(s->config);
+	free(s);
+}
