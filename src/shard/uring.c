@@ -13,6 +13,7 @@
 #include <ringway/shard/uring.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <linux/tcp.h>
 #include <stdio.h>
@@ -41,14 +42,21 @@
 
 enum op { OP_ACCEPT = 1, OP_CONNECT, OP_RECV_LENT, OP_RECV, OP_SEND, OP_CANCEL, OP_WAKE };
 
+/* What io->receiving may say beside an operation that the kernel has. */
+#define STARVED     0x40 /* in our list: for its owner it is in flight */
+#define CANCEL_SENT 0x80 /* a bit on top of the others */
+
 struct slot {
-	struct io *io; /* NULL: free, then `next_free` counts */
+	struct io *io; /* NULL: free */
 	uint32_t generation;
-	uint32_t next_free;
+	union {
+		uint32_t next_free;
+		uint32_t send_len; /* of the send in flight */
+	};
 };
 
 struct uring {
-	struct ring ring;
+	struct ring ring; /* first */
 	struct io_uring uring;
 	uint64_t now_ns;
 	unsigned pending; /* asked for since the last enter */
@@ -64,7 +72,8 @@ struct uring {
 	unsigned missing_len;
 
 	struct io *gone;    /* closed with nothing in flight: on_gone is due */
-	struct io *starved; /* lent receives that found no block */
+	/* Lent receives that found no block; who came first is fed first. */
+	struct io *starved, *starved_last;
 	struct sockaddr_storage *connect_to; /* see uring_connect() */
 	uint32_t connects;
 
@@ -182,6 +191,19 @@ static void uring_accept(struct ring *r, struct io *io)
 	io->receiving = OP_ACCEPT;
 }
 
+static int uring_accept_now(struct ring *r, struct io *io)
+{
+	int fd;
+
+	(void)r;
+	if (fcntl(io->fd, F_SETFL, O_NONBLOCK) != 0)
+		return -errno;
+	do {
+		fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC);
+	} while (fd < 0 && (errno == ECONNABORTED || errno == EINTR));
+	return fd < 0 ? -errno : fd;
+}
+
 static void uring_recv_lent(struct ring *r, struct io *io, bool more)
 {
 	struct uring *u = uring_of(r);
@@ -215,6 +237,7 @@ static void uring_send(struct ring *r, struct io *io, const void *from, uint32_t
 
 	io_uring_prep_send(sqe, io->fd, from, len, MSG_WAITALL | MSG_NOSIGNAL);
 	start(io, sqe, OP_SEND);
+	u->slots[io->slot].send_len = len;
 	io->sending = true;
 }
 
@@ -231,12 +254,14 @@ static void uring_cancel(struct ring *r, struct io *io)
 	struct uring *u = uring_of(r);
 	struct io_uring_sqe *sqe;
 
-	if (!io->receiving)
+	if (!io->receiving || io->receiving & CANCEL_SENT)
 		return;
-	/* By operation, so that a send in flight goes on. */
+	/* By operation, so that a send in flight goes on. For a starved receive the
+	 * kernel finds nothing, but its answer is where the news comes from. */
 	sqe = take_sqe(u);
 	io_uring_prep_cancel64(sqe, pack((enum op)io->receiving, io->generation, io->slot), 0);
 	start(io, sqe, OP_CANCEL);
+	io->receiving |= CANCEL_SENT;
 }
 
 static void uring_shutdown(struct ring *r, struct io *io)
@@ -319,35 +344,65 @@ static void lend(struct uring *u)
 		io_uring_buf_ring_advance(u->lent, (int)added);
 }
 
+static void starve(struct uring *u, struct io *io)
+{
+	u->ring.starved++;
+	io->in_flight++;
+	io->receiving = STARVED;
+	io->next = NULL;
+	if (u->starved)
+		u->starved_last->next = io;
+	else
+		u->starved = io;
+	u->starved_last = io;
+}
+
+static void end_starved(struct io *io)
+{
+	io->in_flight--;
+	io->receiving = 0;
+}
+
 /* Asks again for receives that found no block; a socket that is being closed has its
  * last completion here. */
 static void feed_starved(struct uring *u)
 {
 	unsigned blocks = LENT_BLOCKS - u->missing_len;
-	struct io *io = u->starved;
-	struct io *left = NULL;
+	struct io **at = &u->starved;
+	struct io *io;
 
-	u->starved = NULL;
-	while (io) {
-		struct io *next = io->next;
-
-		if (io->closing) {
-			io->in_flight--;
-			io->receiving = 0;
-			if (!io->in_flight)
-				set_gone(u, io);
-		} else if (blocks) {
-			blocks--;
-			io->in_flight--;
-			io->receiving = 0;
-			uring_recv_lent(&u->ring, io, true);
-		} else {
-			io->next = left;
-			left = io;
+	u->starved_last = NULL;
+	while ((io = *at)) {
+		if (!io->closing && (!blocks || io->receiving & CANCEL_SENT)) {
+			u->starved_last = io;
+			at = &io->next;
+			continue;
 		}
-		io = next;
+		*at = io->next;
+		end_starved(io);
+		if (!io->closing) {
+			blocks--;
+			uring_recv_lent(&u->ring, io, true);
+		} else if (!io->in_flight) {
+			set_gone(u, io);
+		}
 	}
-	u->starved = left;
+}
+
+static void cancel_starved(struct uring *u, struct io *io)
+{
+	struct io **at = &u->starved;
+	struct io *before = NULL;
+
+	while (*at != io) {
+		before = *at;
+		at = &before->next;
+	}
+	*at = io->next;
+	if (u->starved_last == io)
+		u->starved_last = before;
+	end_starved(io);
+	io->events->on_recv(io, -ECANCELED, NULL, false);
 }
 
 /* ---- completions ---- */
@@ -381,11 +436,11 @@ static void tell_recv(struct uring *u, struct io *io, const struct io_uring_cqe 
 	int res = cqe->res;
 
 	if (lent && res == -ENOBUFS && !io->closing) {
-		u->ring.starved++;
-		io->in_flight++; /* it still is, as far as its owner knows */
-		io->next = u->starved;
-		u->starved = io;
-		return;
+		if (!(io->receiving & CANCEL_SENT)) {
+			starve(u, io);
+			return;
+		}
+		res = -ECANCELED;
 	}
 	io->receiving = 0;
 	if (b && (io->closing || res <= 0)) {
@@ -403,6 +458,7 @@ static void tell(struct uring *u, const struct io_uring_cqe *cqe)
 {
 	enum op op = (enum op)(cqe->user_data >> 56);
 	uint32_t index = (uint32_t)cqe->user_data;
+	int res = cqe->res;
 	struct io *io;
 
 	if (op == OP_WAKE) {
@@ -432,10 +488,17 @@ static void tell(struct uring *u, const struct io_uring_cqe *cqe)
 	case OP_RECV: tell_recv(u, io, cqe, op == OP_RECV_LENT); break;
 	case OP_SEND:
 		io->sending = false;
+		/* A connection that breaks in the middle of a send: the kernel says
+		 * how far it came and keeps the error to itself. */
+		if (res >= 0 && (uint32_t)res < u->slots[index].send_len)
+			res = -ECONNRESET;
 		if (!io->closing)
-			io->events->on_send(io, cqe->res);
+			io->events->on_send(io, res);
 		break;
 	case OP_CANCEL:
+		if (io->receiving == (STARVED | CANCEL_SENT) && !io->closing)
+			cancel_starved(u, io);
+		break;
 	case OP_WAKE: break;
 	}
 	/* A callback may have closed it, with nothing in flight: then set_gone() has
@@ -602,10 +665,16 @@ static int register_lent(struct uring *u)
 	return err;
 }
 
+static uint32_t uring_lent(const struct ring *r)
+{
+	return LENT_BLOCKS - ((const struct uring *)r)->missing_len;
+}
+
 static const struct ring_ops uring_ops = {
 	.attach = uring_attach,
 	.connect = uring_connect,
 	.accept = uring_accept,
+	.accept_now = uring_accept_now,
 	.recv_lent = uring_recv_lent,
 	.recv = uring_recv,
 	.send = uring_send,
@@ -619,6 +688,7 @@ static const struct ring_ops uring_ops = {
 	.drain = uring_drain,
 	.flush = uring_flush,
 	.wake = uring_wake,
+	.lent = uring_lent,
 	.destroy = uring_destroy,
 };
 
@@ -669,4 +739,9 @@ fail:
 const char *uring_features(struct ring *ring)
 {
 	return uring_of(ring)->features;
+}
+
+size_t uring_socket_bytes(void)
+{
+	return sizeof(struct slot);
 }

@@ -62,6 +62,9 @@ struct ring_ops {
 	 * address is copied. */
 	int (*connect)(struct ring *r, struct io *io, const struct address *to);
 	void (*accept)(struct ring *r, struct io *io);
+	/* A connection that waits already, or -EAGAIN; with no accept in flight. Never
+	 * blocks; afterwards no accept can be asked for any more. */
+	int (*accept_now)(struct ring *r, struct io *io);
 	void (*recv_lent)(struct ring *r, struct io *io, bool more);
 	void (*recv)(struct ring *r, struct io *io, void *into, uint32_t len, bool more);
 	void (*send)(struct ring *r, struct io *io, const void *from, uint32_t len);
@@ -85,6 +88,8 @@ struct ring_ops {
 	void (*flush)(struct ring *r);
 	/* From any thread: ends a wait, now or the next one. */
 	void (*wake)(struct ring *r);
+	/* Blocks that lie ready for lent receives. */
+	uint32_t (*lent)(const struct ring *r);
 	void (*destroy)(struct ring *r);
 };
 
@@ -106,6 +111,11 @@ static inline int ring_connect(struct ring *r, struct io *io, const struct addre
 static inline void ring_accept(struct ring *r, struct io *io)
 {
 	r->ops->accept(r, io);
+}
+
+static inline int ring_accept_now(struct ring *r, struct io *io)
+{
+	return r->ops->accept_now(r, io);
 }
 
 /* Receives into a block that is taken when bytes are there: an idle connection holds
@@ -180,6 +190,11 @@ static inline void ring_flush(struct ring *r)
 static inline void ring_wake(struct ring *r)
 {
 	r->ops->wake(r);
+}
+
+static inline uint32_t ring_lent(const struct ring *r)
+{
+	return r->ops->lent(r);
 }
 
 static inline void ring_destroy(struct ring *r)

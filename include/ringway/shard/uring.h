@@ -11,6 +11,9 @@ int uring_create(struct block_pool *blocks, uint32_t sockets, struct ring **ret_
 /* What the kernel gave: "single_issuer defer_taskrun ...", for the banner. */
 const char *uring_features(struct ring *ring);
 
+/* What one attached socket costs, for the banner. */
+size_t uring_socket_bytes(void);
+
 /* Tries a ring and lets it go: 0 or -errno, without side effects. */
 int uring_probe(void);
 

@@ -1,0 +1,370 @@
+/* Start, signals and end of the process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ringway/base/clock.h>
+#include <ringway/control/refusal.h>
+#include <ringway/observe/event.h>
+#include <ringway/shard/uring.h>
+
+#include "instance.h"
+
+#define CONTROL_BLOCKS 1024
+/* Records of about 300 bytes: what a shard logs while the writer is busy for 50 ms. */
+#define LOG_RING_BYTES (1 * MIB)
+
+/* ---- what must be had before anything starts ---- */
+
+static int take_lock(struct instance *in, const struct config *config)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s.lock", config->admin.socket);
+	in->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (in->lock_fd < 0) {
+		event_error("cannot create the lock %s: %s (admin.socket says where it is)", path,
+			    strerror(errno));
+		return -errno;
+	}
+	if (flock(in->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		event_error("instance `%s` runs already: %s is locked; give this one another "
+			    "`instance:`",
+			    config->instance, path);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static void raise_descriptors(uint64_t needed)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+		return;
+	/* Only the privileged may raise the hard limit; others get what it allows. */
+	struct rlimit wanted = {.rlim_cur = needed, .rlim_max = max_u64(limit.rlim_max, needed)};
+	if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+		return;
+	wanted = (struct rlimit){.rlim_cur = min_u64(needed, limit.rlim_max),
+				 .rlim_max = limit.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &wanted);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < needed)
+		event_warn("RLIMIT_NOFILE is %llu, the limits need %llu: %llu are missing; raise it "
+			   "(ulimit -n, LimitNOFILE=) or lower gateway.max_connections",
+			   (unsigned long long)limit.rlim_cur, (unsigned long long)needed,
+			   (unsigned long long)(needed - limit.rlim_cur));
+}
+
+static int say_listen_error(const char *name, const struct address *address, int err)
+{
+	char text[ADDRESS_TEXT_BYTES];
+
+	address_text(address, text);
+	event_error("cannot listen on %s (%s): %s", text, name, strerror(-err));
+	return err;
+}
+
+/* Without SO_REUSEPORT first: with it a second start would quietly share the address. */
+static int open_listener(struct instance *in, const struct config_listener *l, size_t index)
+{
+	int fd, err = listener_socket(&l->address, false, &fd);
+
+	if (err)
+		return say_listen_error(l->name, &l->address, err);
+	close(fd);
+	for (unsigned i = 0; i < in->shards_len && !err; i++)
+		err = listener_socket(&l->address, true, &in->shards[i].listen_fds[index]);
+	return err ? say_listen_error(l->name, &l->address, err) : 0;
+}
+
+static int open_control_listeners(struct instance *in, const struct config *config)
+{
+	struct address admin = {.un = {.sun_family = AF_UNIX}, .len = sizeof(admin.un)};
+	mode_t mask;
+	int err;
+
+	if (config->monitoring.enabled) {
+		err = listener_socket(&config->monitoring.address, false, &in->monitoring_fd);
+		if (err)
+			return say_listen_error("monitoring.metrics_port",
+						&config->monitoring.address, err);
+	}
+	if (strlen(config->admin.socket) >= sizeof(admin.un.sun_path)) {
+		event_error("admin.socket: the path is longer than %zu bytes",
+			    sizeof(admin.un.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	strcpy(admin.un.sun_path, config->admin.socket);
+	/* The lock is ours, so a socket that lies there is a dead process's. */
+	unlink(config->admin.socket);
+	mask = umask(0117);
+	err = listener_socket(&admin, false, &in->admin_fd);
+	umask(mask);
+	return err ? say_listen_error("admin.socket", &admin, err) : 0;
+}
+
+static void make_directory_of(const char *path)
+{
+	char dir[512];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash && slash != dir) {
+		*slash = '\0';
+		mkdir(dir, 0750); /* whether that went well shows when the lock is made */
+	}
+}
+
+static int open_listeners(struct instance *in, const struct config *config)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < in->shards_len; i++) {
+		in->shards[i].listen_fds = malloc((config->listeners_len + 1) * sizeof(int));
+		if (!in->shards[i].listen_fds)
+			return -ENOMEM;
+		for (size_t l = 0; l < config->listeners_len; l++)
+			in->shards[i].listen_fds[l] = -1;
+	}
+	for (size_t l = 0; l < config->listeners_len && !err; l++)
+		err = open_listener(in, &config->listeners[l], l);
+	return err ? err : open_control_listeners(in, config);
+}
+
+/* ---- start ---- */
+
+static int plan(struct instance *in, const struct config *config)
+{
+	int err = topology_plan(&config->runtime, "", NULL, &in->topology);
+
+	if (err) {
+		event_error("%s", in->topology.why);
+		return err;
+	}
+	in->shards_len = in->topology.shards;
+	in->capacity = capacity_of(config, in->shards_len);
+	in->shared.shards = in->shards_len;
+	gate_init(&in->shared.gate, config->max_connections);
+	raise_descriptors(in->capacity.descriptors);
+	err = uring_probe();
+	if (err) {
+		struct refusal_facts facts;
+		char why[REFUSAL_TEXT_BYTES];
+
+		refusal_read_facts("", -err, &facts);
+		refusal_explain(&facts, why);
+		event_error("%s", why);
+	}
+	return err;
+}
+
+static int start_workers(struct instance *in, const struct config *config)
+{
+	const struct config_logging *logging = &config->monitoring.logging;
+	int err = access_log_create(logging, in->shards_len, LOG_RING_BYTES, &in->access_log);
+
+	if (err) {
+		event_error("cannot open the access log `%s`: %s", logging->output, strerror(-err));
+		return err;
+	}
+	in->shared.access_log = in->access_log;
+	err = resolver_create(&config->resolver, names_on_answer, in, &in->resolver);
+	if (err) {
+		event_error("cannot start the resolver: %s", strerror(-err));
+		return err;
+	}
+	err = names_watch(in, 0);
+	if (!err)
+		resolver_settle(in->resolver, config->resolver.timeout_ns);
+	in->endpoints_told = in->registry.endpoints_len;
+	return err;
+}
+
+static int start_shards(struct instance *in)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < in->shards_len && !err; i++) {
+		err = data_shard_start(&in->shards[i], in, i);
+		if (err)
+			event_error("shard %u does not start: %s", i, strerror(-err));
+	}
+	if (err)
+		return err;
+	err = control_shard_start(in);
+	if (err)
+		event_error("the control shard does not start: %s", strerror(-err));
+	return err;
+}
+
+static int prepare(struct instance *in)
+{
+	int err = -ENOMEM;
+
+	in->lock_fd = -1;
+	in->admin_fd = -1;
+	in->monitoring_fd = -1;
+	in->began_unix_us = clock_unix_us();
+	list_init(&in->status_waiters);
+	list_init(&in->retired);
+	pthread_mutex_init(&in->names_lock, NULL);
+	sem_init(&in->ended, 0, 0);
+	in->names = calloc(UPSTREAM_ENDPOINTS_MAX, sizeof(*in->names));
+	if (in->names)
+		err = registry_init(&in->registry);
+	return err;
+}
+
+/* The config becomes the snapshot's, or is destroyed. */
+static int start(struct instance *in, struct config *config)
+{
+	int err = plan(in, config);
+
+	if (!err) {
+		make_directory_of(config->admin.socket);
+		err = take_lock(in, config);
+	}
+	if (!err) {
+		in->shards = aligned_alloc(CACHE_LINE, in->shards_len * sizeof(*in->shards));
+		err = in->shards ? 0 : -ENOMEM;
+	}
+	if (!err) {
+		memset(in->shards, 0, in->shards_len * sizeof(*in->shards));
+		err = open_listeners(in, config);
+	}
+	if (!err)
+		err = shard_init(&in->control, (uint16_t)in->shards_len, CONTROL_BLOCKS,
+				 CONTROL_FROM_SHARDS + in->shards_len);
+	if (!err)
+		err = snapshot_create(config, &in->registry, 1, in->shards_len + 1, &in->snapshot);
+	if (err) {
+		config_destroy(config);
+		return err;
+	}
+	err = start_workers(in, config);
+	return err ? err : start_shards(in);
+}
+
+/* ---- end ---- */
+
+static void stop_unstarted(struct instance *in)
+{
+	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
+		if (in->shards[i].has_thread && !in->shards[i].err)
+			data_shard_post_stop(&in->shards[i]);
+}
+
+static void end(struct instance *in)
+{
+	const char *admin = in->snapshot ? in->snapshot->config->admin.socket : NULL;
+
+	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
+		if (in->shards[i].has_thread)
+			pthread_join(in->shards[i].thread, NULL);
+	if (in->has_control_thread)
+		pthread_join(in->control_thread, NULL);
+	resolver_destroy(in->resolver);
+	reload_fini(in);
+	access_log_destroy(in->access_log);
+	if (in->admin_fd >= 0 && admin)
+		unlink(admin);
+	mailbox_fini(&in->control.mailbox);
+	block_pool_fini(&in->control.blocks);
+	snapshot_destroy(in->snapshot);
+	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
+		free(in->shards[i].listen_fds);
+	free(in->shards);
+	registry_fini(&in->registry);
+	free(in->names);
+	if (in->lock_fd >= 0)
+		close(in->lock_fd);
+}
+
+/* ---- signals ---- */
+
+static void post_control(struct instance *in,
+			 void (*deliver)(void *to, const struct mail *mail))
+{
+	struct mail mail = {.deliver = deliver, .to = in};
+
+	/* A full mailbox means that many signals wait already. */
+	mailbox_post(&in->control.mailbox, CONTROL_FROM_MAIN, &mail);
+}
+
+/* Waits in short steps, since there is nothing that waits for a signal and a semaphore. */
+static void serve(struct instance *in, const sigset_t *signals)
+{
+	const struct timespec step = {.tv_nsec = 50 * 1000 * 1000};
+	bool ending = false;
+
+	while (sem_trywait(&in->ended) != 0) {
+		int signal = sigtimedwait(signals, NULL, &step);
+
+		switch (signal) {
+		case SIGTERM:
+		case SIGINT:
+			if (ending) {
+				event_warn("second signal: ending at once");
+				_exit(1);
+			}
+			ending = true;
+			post_control(in, control_on_drain_signal);
+			break;
+		case SIGHUP: post_control(in, control_on_reload_signal); break;
+		case SIGUSR1: access_log_reopen(in->access_log); break;
+		default: break;
+		}
+	}
+}
+
+static void block_signals(sigset_t *signals)
+{
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGHUP);
+	sigaddset(signals, SIGUSR1);
+	/* Before any thread is made: they inherit it, and main alone takes them. */
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int process_run(struct config *config, const struct process_options *options)
+{
+	struct instance *in = aligned_alloc(CACHE_LINE, (sizeof(*in) + CACHE_LINE - 1) /
+								CACHE_LINE * CACHE_LINE);
+	sigset_t signals;
+	int err;
+
+	must(in);
+	memset(in, 0, sizeof(*in));
+	in->options = *options;
+	event_set_level(config->monitoring.logging.level);
+	event_set_format(config->monitoring.logging.format);
+	block_signals(&signals);
+	err = prepare(in);
+	must(!err);
+	err = start(in, config);
+	if (err) {
+		stop_unstarted(in);
+	} else {
+		if (!options->quiet)
+			banner_print(in, in->snapshot->config);
+		atomic_store(&in->ready, true);
+		serve(in, &signals);
+	}
+	end(in);
+	free(in);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,307 @@
+/* Reload: a thread of its own reads the file and builds a snapshot, control hands it to
+ * the shards, each of which swaps a pointer between two turns.
+ *
+ * A file with errors changes nothing. What cannot change while the process runs (listeners,
+ * shards, sizes that pools were made by) is an error, too: half a reload would be a third
+ * configuration that nobody has written.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ringway/base/clock.h>
+#include <ringway/observe/event.h>
+
+#include "../proxy/answer.h"
+#include "instance.h"
+
+struct reload {
+	struct instance *instance;
+	struct exchange *x; /* who asked, NULL: a signal */
+	pthread_t thread;
+	uint64_t began_ns;
+	/* The config thread's results. */
+	struct snapshot *snapshot; /* NULL: it failed */
+	char *report;              /* errors and warnings as text */
+	size_t errors;
+	size_t warnings;
+};
+
+struct retired {
+	struct list link;
+	struct snapshot *snapshot;
+	unsigned users; /* shards that still have requests on it */
+};
+
+/* ---- the config thread ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static const char *changed_listener(const struct config *was, const struct config *is)
+{
+	if (was->listeners_len != is->listeners_len)
+		return "listeners";
+	for (size_t i = 0; i < was->listeners_len; i++)
+		if (!address_eq(&was->listeners[i].address, &is->listeners[i].address))
+			return is->listeners[i].name;
+	return NULL;
+}
+
+/* What of the new file asks for a restart; NULL: nothing. */
+static const char *needs_restart(const struct instance *in, const struct config *was,
+				 const struct config *is)
+{
+	const char *listener = changed_listener(was, is);
+
+	if (listener)
+		return listener;
+	if (strcmp(was->instance, is->instance) != 0)
+		return "instance";
+	if (was->monitoring.enabled != is->monitoring.enabled ||
+	    (is->monitoring.enabled &&
+	     !address_eq(&was->monitoring.address, &is->monitoring.address)))
+		return "monitoring.metrics_port";
+	if (!same_text(was->admin.socket, is->admin.socket))
+		return "admin.socket";
+	if (was->runtime.shards != is->runtime.shards ||
+	    !same_text(was->runtime.cpus, is->runtime.cpus) || was->runtime.pin != is->runtime.pin)
+		return "runtime";
+	if (capacity_of(is, in->shards_len).clients > in->capacity.clients)
+		return "gateway.max_connections (it was raised)";
+	return NULL;
+}
+
+static void say(struct reload *r, FILE *out, const char *path, const char *what)
+{
+	fprintf(out, "%s: error: %s\n", path, what);
+	r->errors++;
+}
+
+static void build(struct reload *r, struct config *config, FILE *out)
+{
+	struct instance *in = r->instance;
+	const char *restart = needs_restart(in, in->snapshot->config, config);
+	uint32_t known = in->registry.endpoints_len;
+	int err;
+
+	if (restart) {
+		fprintf(out, "%s: error: %s: the change needs a restart\n", config->path, restart);
+		r->errors++;
+		config_destroy(config);
+		return;
+	}
+	err = snapshot_create(config, &in->registry, in->snapshot->generation + 1,
+			      in->shards_len + 1, &r->snapshot);
+	if (err) {
+		say(r, out, config->path,
+		    err == -ENOSPC ? "more services or targets than a process can ever have "
+				     "known: restart it"
+				   : strerror(-err));
+		config_destroy(config);
+		return;
+	}
+	/* New names get a fair chance to be there when the first request comes. */
+	if (names_watch(in, known) == 0 && in->registry.endpoints_len > known)
+		resolver_settle(in->resolver, config->resolver.timeout_ns);
+}
+
+static void on_built(void *to, const struct mail *mail);
+
+static void *run(void *arg)
+{
+	struct reload *r = arg;
+	struct mail mail = {.deliver = on_built, .to = r->instance, .ptr = {r}};
+	const char *path = r->instance->snapshot->config->path;
+	struct config *config = NULL;
+	struct config_report report;
+	size_t len = 0;
+	FILE *out;
+	int err;
+
+	pthread_setname_np(pthread_self(), "ringway-config");
+	out = open_memstream(&r->report, &len);
+	must(out);
+	err = config_load(path, &config, &report);
+	config_report_print(&report, out, false);
+	r->errors = report.errors;
+	r->warnings = report.warnings;
+	config_report_fini(&report);
+	if (err && !r->errors)
+		say(r, out, path, strerror(-err));
+	if (!err)
+		build(r, config, out);
+	fclose(out);
+	must(mailbox_post(&r->instance->control.mailbox, CONTROL_FROM_CONFIG, &mail));
+	return NULL;
+}
+
+/* ---- control ---- */
+
+static void answer(struct reload *r, bool ok, uint64_t took_ms)
+{
+	struct http_field type = {.name = SPAN("Content-Type"), .value = SPAN("application/json")};
+	struct instance *in = r->instance;
+	struct exchange *x = r->x;
+	json_t *json;
+	char *text;
+
+	if (!x)
+		return;
+	x->source_data = NULL;
+	r->x = NULL;
+	json = ok ? json_pack("{s:b,s:I,s:i,s:I,s:I,s:s}", "ok", 1, "generation",
+			      (json_int_t)in->snapshot->generation, "shards", (int)in->shards_len,
+			      "ms", (json_int_t)took_ms, "warnings", (json_int_t)r->warnings,
+			      "report", r->report)
+		  : json_pack("{s:b,s:I,s:s}", "ok", 0, "errors", (json_int_t)r->errors, "report",
+			      r->report);
+	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (text && strlen(text) <= BLOCK_DATA_BYTES)
+		exchange_answer(x, ok ? 200 : 422, &type, 1, span_str(text));
+	else
+		answer_problem(x, ok ? 200 : 422, "the report is too long: run `ringway check`",
+			       NULL, 0);
+	free(text);
+}
+
+static void finish(struct reload *r, bool ok)
+{
+	struct instance *in = r->instance;
+	uint64_t took_ms = (in->control.now_ns - r->began_ns) / NS_PER_MS;
+
+	if (ok)
+		event_info("reload: generation %llu live on %u shards in %llu ms",
+			   (unsigned long long)in->snapshot->generation, in->shards_len,
+			   (unsigned long long)took_ms);
+	else
+		event_error("reload: %zu errors, generation %llu stays in force\n%s", r->errors,
+			    (unsigned long long)in->snapshot->generation, r->report);
+	answer(r, ok, took_ms);
+	in->reload = NULL;
+	free(r->report);
+	free(r);
+}
+
+static void on_built(void *to, const struct mail *mail)
+{
+	struct instance *in = to;
+	struct reload *r = mail->ptr[0];
+	const struct config_logging *logging;
+	struct retired *old;
+
+	pthread_join(r->thread, NULL);
+	old = r->snapshot ? malloc(sizeof(*old)) : NULL;
+	if (!old) {
+		finish(r, false);
+		return;
+	}
+	logging = &r->snapshot->config->monitoring.logging;
+	event_set_level(logging->level);
+	event_set_format(logging->format);
+	if (access_log_switch(in->access_log, logging) != 0)
+		event_error("reload: the access log `%s` cannot be opened; the old one stays in use",
+			    logging->output);
+	old->snapshot = in->snapshot;
+	old->users = in->shards_len + 1;
+	list_push_back(&in->retired, &old->link);
+	in->snapshot = r->snapshot;
+	atomic_store(&in->shared.gate.limit, in->snapshot->config->max_connections);
+	in->swaps_pending = in->shards_len;
+	for (unsigned i = 0; i < in->shards_len; i++) {
+		/* Addresses first: letters keep their order. */
+		for (uint32_t e = 0; e < in->registry.endpoints_len; e++) {
+			const struct registry_endpoint *endpoint = &in->registry.endpoints[e];
+			struct name_answer literal = {.addresses = {endpoint->address}, .len = 1};
+
+			if (endpoint->address.len && e >= in->endpoints_told)
+				data_shard_post_addresses(&in->shards[i], e, &literal,
+							  endpoint->port);
+		}
+		data_shard_post_swap(&in->shards[i], in->snapshot);
+	}
+	in->endpoints_told = in->registry.endpoints_len;
+	front_swap(&in->control_front, in->snapshot);
+}
+
+void reload_all_swapped(struct instance *in)
+{
+	finish(in->reload, true);
+}
+
+bool reload_begin(struct instance *in, struct exchange *x)
+{
+	struct reload *r;
+
+	if (in->reload)
+		return false;
+	if (!in->options.can_reload || in->draining) {
+		const char *why = in->draining ? "the process is draining"
+					       : "there is no file to reload";
+
+		if (x)
+			answer_problem(x, 409, why, NULL, 0);
+		else
+			event_warn("reload: %s", why);
+		return true;
+	}
+	r = calloc(1, sizeof(*r));
+	must(r);
+	r->instance = in;
+	r->x = x;
+	r->began_ns = in->control.now_ns;
+	in->reload = r;
+	if (x)
+		x->source_data = r;
+	must(pthread_create(&r->thread, NULL, run, r) == 0);
+	return true;
+}
+
+void reload_forget(struct instance *in, struct exchange *x)
+{
+	if (in->reload && in->reload->x == x)
+		in->reload->x = NULL;
+}
+
+void reload_snapshot_unused(struct instance *in, struct snapshot *s)
+{
+	list_for_each (link, &in->retired) {
+		struct retired *old = list_entry(link, struct retired, link);
+
+		if (old->snapshot != s)
+			continue;
+		if (--old->users == 0) {
+			list_remove(&old->link);
+			snapshot_destroy(s);
+			free(old);
+		}
+		return;
+	}
+	must(!"a snapshot that was never retired");
+}
+
+void reload_fini(struct instance *in)
+{
+	struct list *link;
+
+	if (in->reload) {
+		struct reload *r = in->reload;
+
+		pthread_join(r->thread, NULL);
+		if (r->snapshot != in->snapshot)
+			snapshot_destroy(r->snapshot);
+		free(r->report);
+		free(r);
+		in->reload = NULL;
+	}
+	while ((link = list_pop_front(&in->retired))) {
+		struct retired *old = list_entry(link, struct retired, link);
+
+		snapshot_destroy(old->snapshot);
+		free(old);
+	}
+}
