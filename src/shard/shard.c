@@ -63,6 +63,9 @@ void shard_turn(struct shard *s, uint64_t until_ns)
 
 	if (timer_ns < until_ns)
 		until_ns = timer_ns;
+	/* What was marked outside a turn, such as before the first one. */
+	if (!list_is_empty(&s->runnables))
+		until_ns = 0;
 	if (until_ns && !mailbox_sleep(&s->mailbox))
 		until_ns = 0;
 	s->now_ns = ring_wait(s->ring, until_ns);
