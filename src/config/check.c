@@ -1,6 +1,6 @@
 #include "check.h"
 
-#include "suggest.h"
+#include <ringway/config/suggest.h>
 
 #include <stdlib.h>
 

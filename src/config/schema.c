@@ -1,8 +1,9 @@
 #include "schema.h"
 
+#include <ringway/config/suggest.h>
+
 #include "secret.h"
 #include "substitute.h"
-#include "suggest.h"
 #include "units.h"
 
 void say(struct loader *l, enum config_severity severity, struct source_range at, const char *path,

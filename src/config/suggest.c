@@ -1,4 +1,4 @@
-#include "suggest.h"
+#include <ringway/config/suggest.h>
 
 #include <ringway/base/base.h>
 
