@@ -164,6 +164,21 @@ void exchange_begin_refused(struct client *client, uint16_t status, const char *
 	exchange_news(x);
 }
 
+/* An absolute target may name a scheme that this listener does not speak: what it asks
+ * for is not here (RFC 9110 sections 7.4 and 15.5.20). */
+static void check_scheme(struct exchange *x)
+{
+	struct span ours = SPAN("http");
+
+	if (!x->request.scheme.len)
+		x->request.scheme = ours;
+	if (span_ieq(x->request.scheme, ours))
+		return;
+	x->step = EXCHANGE_SOURCE;
+	exchange_fail(x, 421, "the target's scheme is not this listener's",
+		      ACCESS_CLIENT_BAD_REQUEST);
+}
+
 void exchange_begin(struct client *client, const struct http_head *head)
 {
 	struct exchange *x = begin(client);
@@ -179,6 +194,7 @@ void exchange_begin(struct client *client, const struct http_head *head)
 	} else {
 		x->attributes.request = &x->request;
 		set_request_id(x);
+		check_scheme(x);
 	}
 	exchange_news(x);
 }

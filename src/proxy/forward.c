@@ -71,6 +71,37 @@ static struct span trusted_or(struct exchange *x, enum http_field_id id, struct 
 	return f && f->value.len ? f->value : ours;
 }
 
+static http_field_set not_forwarded(const struct exchange *x)
+{
+	http_field_set set = CLAIMS;
+
+	/* A trusted peer's Forwarded list goes on with our element behind it. */
+	if (x->conn->is_trusted)
+		set &= ~(HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) |
+			 HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PORT) |
+			 HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP));
+	/* It announces trailers, which only chunks can have (RFC 9110 section 6.6.2). */
+	if (x->request.framing != HTTP_FRAMING_CHUNKED)
+		set |= HTTP_FIELD_BIT(HTTP_FIELD_TRAILER);
+	/* HTTP/1.0 does not know it (RFC 9110 section 10.1.1). */
+	if (x->request.minor == 0)
+		set |= HTTP_FIELD_BIT(HTTP_FIELD_EXPECT);
+	return set;
+}
+
+static void drop(struct http_fields *fields, http_field_set set)
+{
+	uint32_t len = 0;
+
+	if (!(fields->present & set))
+		return;
+	for (uint32_t i = 0; i < fields->len; i++)
+		if (!(HTTP_FIELD_BIT(fields->at[i].id) & set))
+			fields->at[len++] = fields->at[i];
+	fields->len = len;
+	fields->present &= ~set;
+}
+
 bool forward_request(struct exchange *x, struct http_head *ret_head)
 {
 	const struct http_head *from = &x->request;
@@ -87,22 +118,7 @@ bool forward_request(struct exchange *x, struct http_head *ret_head)
 	kept.len = from->fields.len;
 	kept.present = from->fields.present;
 	h1_remove_hop_by_hop(&kept);
-	if (kept.present & CLAIMS) {
-		http_field_set gone = CLAIMS;
-		uint32_t len = 0;
-
-		/* A trusted peer's Forwarded list goes on with our element behind it. */
-		if (x->conn->is_trusted)
-			gone &= ~(HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) |
-				  HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PORT) |
-				  HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP));
-		for (uint32_t i = 0; i < kept.len; i++)
-			if (!(HTTP_FIELD_BIT(kept.at[i].id) & gone) ||
-			    kept.at[i].id == HTTP_FIELD_OTHER)
-				kept.at[len++] = kept.at[i];
-		kept.len = len;
-		kept.present &= ~gone;
-	}
+	drop(&kept, not_forwarded(x));
 	add(&kept, HTTP_FIELD_X_FORWARDED_FOR, forwarded_for(x));
 	add(&kept, HTTP_FIELD_X_FORWARDED_PROTO,
 	    trusted_or(x, HTTP_FIELD_X_FORWARDED_PROTO, from->scheme));

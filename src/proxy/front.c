@@ -14,12 +14,12 @@
 /* Field slots of the parser's scratch: above what client.max_fields may be. */
 #define PARSER_FIELDS 1024
 
-/* Limits of what upstreams answer: generous, since they are ours, but a head must fit
- * one block with room for what we add. */
+/* Limits of what upstreams answer: what clients may send by default, since whoever reads
+ * the answer has limits of that kind, too. */
 static const struct h1_limits upstream_limits = {
-	.max_line_bytes = 16 * KIB,
-	.max_head_bytes = 60 * KIB,
-	.max_fields = 256,
+	.max_line_bytes = 8 * KIB,
+	.max_head_bytes = 32 * KIB,
+	.max_fields = 128,
 };
 
 static const struct h1_server_events client_events;
