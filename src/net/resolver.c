@@ -26,6 +26,8 @@
 #define TRIES        2
 #define PAUSE_MIN_NS NS_PER_S
 #define PAUSE_MAX_NS (30 * NS_PER_S)
+/* How long an edit of /etc/hosts may go unnoticed: its names have no time to live. */
+#define HOSTS_NS (10 * NS_PER_S)
 /* Looked at before sorting and cutting to RESOLVER_ADDRESSES. What one UDP answer
  * with EDNS carries is fewer. */
 #define CANDIDATES 256
@@ -214,6 +216,9 @@ static void ask(struct watch *w)
 
 	w->asking = true;
 	ares_getaddrinfo(w->resolver->channel, w->name, NULL, &hints, on_answer, w);
+	/* Answered at once: out of /etc/hosts, or it is an address. */
+	if (!w->asking && !w->answer.error)
+		w->due_ns = now_ns() + HOSTS_NS;
 }
 
 /* Asks what is due; until when the rest can wait. */

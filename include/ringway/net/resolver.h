@@ -4,8 +4,8 @@
  * live ends (bounded by max_ttl, at least 1 s) or, after a failure, with growing
  * pauses (1 s to 30 s). An answer that fails leaves the last good one in force.
  * A question goes to each server twice; config->timeout_ns is the patience with the
- * first try, the second has double. /etc/hosts and the search list of
- * /etc/resolv.conf are heeded.
+ * first try, the second has double. /etc/hosts (looked at every 10 s) and the search
+ * list of /etc/resolv.conf (read once, at the start) are heeded.
  */
 #ifndef RINGWAY_NET_RESOLVER_H
 #define RINGWAY_NET_RESOLVER_H
