@@ -2,22 +2,28 @@
 
 #include <time.h>
 
-static void json_text(struct line *l, struct span name, struct span value)
-{
-	line_put_literal(l, ",\"");
-	line_put(l, name);
-	line_put_literal(l, "\":\"");
-	line_put_escaped(l, value, LINE_JSON);
-	line_put_literal(l, "\"");
-}
-
-static void json_u64(struct line *l, struct span name, uint64_t value)
-{
-	line_put_literal(l, ",\"");
-	line_put(l, name);
-	line_put_literal(l, "\":");
-	line_put_u64(l, value);
-}
+/* Macros, so that a member's name and what stands around it are one literal. */
+#define json_text(l, name, value)                                                                  \
+	do {                                                                                       \
+		line_put_literal(l, ",\"" name "\":\"");                                           \
+		line_put_escaped(l, value, LINE_JSON);                                             \
+		line_put_literal(l, "\"");                                                         \
+	} while (0)
+#define json_u64(l, name, value)                                                                   \
+	do {                                                                                       \
+		line_put_literal(l, ",\"" name "\":");                                             \
+		line_put_u64(l, value);                                                            \
+	} while (0)
+#define text_word(l, name, value)                                                                  \
+	do {                                                                                       \
+		line_put_literal(l, " " name "=");                                                 \
+		put_word(l, value);                                                                \
+	} while (0)
+#define text_u64(l, name, value)                                                                   \
+	do {                                                                                       \
+		line_put_literal(l, " " name "=");                                                 \
+		line_put_u64(l, value);                                                            \
+	} while (0)
 
 static void json_extras(struct line *l, const struct access_record *r)
 {
@@ -45,29 +51,29 @@ void access_format_json(const struct access_view *view, struct line *l)
 	line_put_literal(l, "{\"time\":\"");
 	line_put_time(l, r->started_unix_us, true);
 	line_put_literal(l, "\"");
-	json_text(l, SPAN("id"), r->request_id);
-	json_text(l, SPAN("client"), r->client);
-	json_text(l, SPAN("method"), r->method);
-	json_text(l, SPAN("host"), r->host);
-	json_text(l, SPAN("path"), r->path);
-	json_text(l, SPAN("route"), r->route);
-	json_text(l, SPAN("service"), r->service);
-	json_text(l, SPAN("target"), r->target);
-	json_u64(l, SPAN("status"), r->status);
-	json_u64(l, SPAN("bytes_in"), r->bytes_in);
-	json_u64(l, SPAN("bytes_out"), r->bytes_out);
-	json_u64(l, SPAN("head_us"), r->head_us);
-	json_u64(l, SPAN("policy_us"), r->policy_us);
-	json_u64(l, SPAN("connect_us"), r->connect_us);
-	json_u64(l, SPAN("first_byte_us"), r->first_byte_us);
-	json_u64(l, SPAN("total_us"), r->total_us);
-	json_u64(l, SPAN("shard"), r->shard);
-	json_u64(l, SPAN("attempts"), r->attempts);
+	json_text(l, "id", r->request_id);
+	json_text(l, "client", r->client);
+	json_text(l, "method", r->method);
+	json_text(l, "host", r->host);
+	json_text(l, "path", r->path);
+	json_text(l, "route", r->route);
+	json_text(l, "service", r->service);
+	json_text(l, "target", r->target);
+	json_u64(l, "status", r->status);
+	json_u64(l, "bytes_in", r->bytes_in);
+	json_u64(l, "bytes_out", r->bytes_out);
+	json_u64(l, "head_us", r->head_us);
+	json_u64(l, "policy_us", r->policy_us);
+	json_u64(l, "connect_us", r->connect_us);
+	json_u64(l, "first_byte_us", r->first_byte_us);
+	json_u64(l, "total_us", r->total_us);
+	json_u64(l, "shard", r->shard);
+	json_u64(l, "attempts", r->attempts);
 	line_put_literal(l, ",\"protocol\":\"");
 	put_protocol(l, r);
 	line_put_literal(l, "\"");
 	if (r->cause != ACCESS_OK)
-		json_text(l, SPAN("cause"), span_str(access_cause_text(r->cause)));
+		json_text(l, "cause", span_str(access_cause_text(r->cause)));
 	if (r->extras_len)
 		json_extras(l, r);
 	if (view->clipped)
@@ -75,20 +81,27 @@ void access_format_json(const struct access_view *view, struct line *l)
 	line_put_literal(l, "}\n");
 }
 
-/* The time of the common log format, which tools know: [21/Nov/2026:01:02:03 +0000].
- * Not by strftime(), whose months follow the locale. */
+/* The time of the common log format, which tools know: 21/Nov/2026:01:02:03 +0000. */
 static void put_common_time(struct line *l, uint64_t unix_us)
 {
 	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	time_t seconds = (time_t)(unix_us / 1000000);
-	char text[sizeof("dd//YYYYYYYYYYYY:HH:MM:SS +0000")];
 	struct tm tm;
 
 	must(gmtime_r(&seconds, &tm));
-	line_put(l, span_of(text, strftime(text, sizeof(text), "%d/", &tm)));
-	line_put(l, span_str(months[tm.tm_mon]));
-	line_put(l, span_of(text, strftime(text, sizeof(text), "/%Y:%H:%M:%S +0000", &tm)));
+	line_put_digits(l, (uint64_t)tm.tm_mday, 2);
+	line_put_literal(l, "/");
+	line_put(l, span_of(months[tm.tm_mon], 3));
+	line_put_literal(l, "/");
+	line_put_digits(l, (uint64_t)tm.tm_year + 1900, 4);
+	line_put_literal(l, ":");
+	line_put_digits(l, (uint64_t)tm.tm_hour, 2);
+	line_put_literal(l, ":");
+	line_put_digits(l, (uint64_t)tm.tm_min, 2);
+	line_put_literal(l, ":");
+	line_put_digits(l, (uint64_t)tm.tm_sec, 2);
+	line_put_literal(l, " +0000");
 }
 
 static bool needs_quotes(struct span value)
@@ -116,22 +129,6 @@ static void put_word(struct line *l, struct span value)
 	}
 }
 
-static void text_word(struct line *l, struct span name, struct span value)
-{
-	line_put_literal(l, " ");
-	line_put(l, name);
-	line_put_literal(l, "=");
-	put_word(l, value);
-}
-
-static void text_u64(struct line *l, struct span name, uint64_t value)
-{
-	line_put_literal(l, " ");
-	line_put(l, name);
-	line_put_literal(l, "=");
-	line_put_u64(l, value);
-}
-
 static void text_extra(struct line *l, const struct access_extra *extra)
 {
 	line_put_literal(l, " ");
@@ -157,21 +154,21 @@ void access_format_text(const struct access_view *view, struct line *l)
 	line_put_u64(l, r->status);
 	line_put_literal(l, " ");
 	line_put_u64(l, r->bytes_out);
-	text_word(l, SPAN("id"), r->request_id);
-	text_word(l, SPAN("host"), r->host);
-	text_word(l, SPAN("route"), r->route);
-	text_word(l, SPAN("service"), r->service);
-	text_word(l, SPAN("target"), r->target);
-	text_u64(l, SPAN("bytes_in"), r->bytes_in);
-	text_u64(l, SPAN("head_us"), r->head_us);
-	text_u64(l, SPAN("policy_us"), r->policy_us);
-	text_u64(l, SPAN("connect_us"), r->connect_us);
-	text_u64(l, SPAN("first_byte_us"), r->first_byte_us);
-	text_u64(l, SPAN("total_us"), r->total_us);
-	text_u64(l, SPAN("shard"), r->shard);
-	text_u64(l, SPAN("attempts"), r->attempts);
+	text_word(l, "id", r->request_id);
+	text_word(l, "host", r->host);
+	text_word(l, "route", r->route);
+	text_word(l, "service", r->service);
+	text_word(l, "target", r->target);
+	text_u64(l, "bytes_in", r->bytes_in);
+	text_u64(l, "head_us", r->head_us);
+	text_u64(l, "policy_us", r->policy_us);
+	text_u64(l, "connect_us", r->connect_us);
+	text_u64(l, "first_byte_us", r->first_byte_us);
+	text_u64(l, "total_us", r->total_us);
+	text_u64(l, "shard", r->shard);
+	text_u64(l, "attempts", r->attempts);
 	if (r->cause != ACCESS_OK)
-		text_word(l, SPAN("cause"), span_str(access_cause_text(r->cause)));
+		text_word(l, "cause", span_str(access_cause_text(r->cause)));
 	for (size_t i = 0; i < r->extras_len; i++)
 		text_extra(l, &r->extras[i]);
 	if (view->clipped)

@@ -1,15 +1,6 @@
 #include "line.h"
 
-#include <stdio.h>
 #include <time.h>
-
-void line_put(struct line *l, struct span s)
-{
-	must(s.len <= (size_t)(l->end - l->at));
-	if (s.len)
-		memcpy(l->at, s.ptr, s.len);
-	l->at += s.len;
-}
 
 void line_put_u64(struct line *l, uint64_t value)
 {
@@ -23,17 +14,23 @@ void line_put_u64(struct line *l, uint64_t value)
 	line_put(l, span_of(digits + at, sizeof(digits) - at));
 }
 
-/* Bytes of the UTF-8 character that s begins with, 0 when it begins with none.
- * RFC 3629 section 4: no overlong form, no surrogate, nothing above U+10FFFF. The
- * control characters U+0080 to U+009F count as none: terminals obey them. */
+void line_put_digits(struct line *l, uint64_t value, unsigned digits)
+{
+	must(digits <= (size_t)(l->end - l->at));
+	for (unsigned i = digits; i-- > 0; value /= 10)
+		l->at[i] = (char)('0' + value % 10);
+	l->at += digits;
+}
+
+/* Bytes of the UTF-8 character that s begins with, 0 when it begins with none; s
+ * begins with no ASCII. RFC 3629 section 4: no overlong form, no surrogate, nothing above U+10FFFF.
+ * The control characters U+0080 to U+009F count as none: terminals obey them. */
 static size_t utf8_len(struct span s)
 {
 	const uint8_t *b = (const uint8_t *)s.ptr;
 	uint8_t low = 0x80, high = 0xbf;
 	size_t len;
 
-	if (b[0] < 0x80)
-		return 1;
 	if (b[0] >= 0xc2 && b[0] <= 0xdf) {
 		len = 2;
 		if (b[0] == 0xc2)
@@ -61,26 +58,33 @@ static size_t utf8_len(struct span s)
 	return len;
 }
 
+/* What a byte may need, looked up because most bytes need nothing. */
+enum { CONTROL = 1, QUOTE = 2, NOT_ASCII = 4 };
+static const uint8_t classes[256] = {
+	[0 ... 0x1f] = CONTROL,      [0x7f] = CONTROL, ['"'] = QUOTE, ['\\'] = QUOTE,
+	[0x80 ... 0xff] = NOT_ASCII,
+};
+
 /* Length of the longest beginning that needs no escape. */
 static size_t plain_len(struct span s, enum line_escape escape)
 {
 	size_t at = 0;
 
-	while (at < s.len) {
-		uint8_t byte = (uint8_t)s.ptr[at];
-		size_t len = 1;
+	for (;;) {
+		size_t len = 0;
 
-		if (byte < 0x20 || byte == 0x7f)
-			break;
-		if ((byte == '"' || byte == '\\') && escape != LINE_PLAIN)
-			break;
-		if (byte >= 0x80)
+		while (at < s.len && !classes[(uint8_t)s.ptr[at]])
+			at++;
+		if (at == s.len)
+			return at;
+		if (classes[(uint8_t)s.ptr[at]] == NOT_ASCII)
 			len = utf8_len(span_of(s.ptr + at, s.len - at));
+		else if (classes[(uint8_t)s.ptr[at]] == QUOTE && escape == LINE_PLAIN)
+			len = 1;
 		if (!len)
-			break;
+			return at;
 		at += len;
 	}
-	return at;
 }
 
 static void put_escaped_byte(struct line *l, uint8_t byte, enum line_escape escape)
@@ -118,16 +122,24 @@ void line_put_escaped(struct line *l, struct span s, enum line_escape escape)
 
 void line_put_time(struct line *l, uint64_t unix_us, bool with_us)
 {
-	char text[sizeof("YYYYYYYYYYYY-MM-DDTHH:MM:SS.UUUUUUZ")];
 	time_t seconds = (time_t)(unix_us / 1000000);
 	struct tm tm;
-	size_t len;
 
 	must(gmtime_r(&seconds, &tm));
-	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	if (with_us)
-		len += (size_t)snprintf(text + len, sizeof(".123456"), ".%06u",
-					(unsigned)(unix_us % 1000000));
-	line_put(l, span_of(text, len));
+	line_put_digits(l, (uint64_t)tm.tm_year + 1900, 4);
+	line_put_literal(l, "-");
+	line_put_digits(l, (uint64_t)tm.tm_mon + 1, 2);
+	line_put_literal(l, "-");
+	line_put_digits(l, (uint64_t)tm.tm_mday, 2);
+	line_put_literal(l, "T");
+	line_put_digits(l, (uint64_t)tm.tm_hour, 2);
+	line_put_literal(l, ":");
+	line_put_digits(l, (uint64_t)tm.tm_min, 2);
+	line_put_literal(l, ":");
+	line_put_digits(l, (uint64_t)tm.tm_sec, 2);
+	if (with_us) {
+		line_put_literal(l, ".");
+		line_put_digits(l, unix_us % 1000000, 6);
+	}
 	line_put_literal(l, "Z");
 }

@@ -24,11 +24,21 @@ enum line_escape {
 	LINE_PLAIN, /* for reading only: quotes and backslashes stay, other bytes as \x0a */
 };
 
-void line_put(struct line *l, struct span s); /* as it is */
+/* As it is. Inline, so that literals become a few stores: lines are mostly literals. */
+static inline void line_put(struct line *l, struct span s)
+{
+	must(s.len <= (size_t)(l->end - l->at));
+	if (s.len)
+		memcpy(l->at, s.ptr, s.len);
+	l->at += s.len;
+}
+
 void line_put_u64(struct line *l, uint64_t value);
 /* Control characters and whatever is not UTF-8 (RFC 3629) never come out as they
  * are, so a reader sees one line and a terminal is not taken over. */
 void line_put_escaped(struct line *l, struct span s, enum line_escape escape);
+/* With leading zeros; for dates. */
+void line_put_digits(struct line *l, uint64_t value, unsigned digits);
 /* "2026-11-21T01:02:03Z", or with ".123456" before the Z. */
 void line_put_time(struct line *l, uint64_t unix_us, bool with_us);
 
