@@ -6,8 +6,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <ringway/shard/shard.h>
 
@@ -37,7 +41,7 @@ struct world {
 struct half {
 	struct io io;
 	struct world *w;
-	struct half *other; /* NULL once that was closed */
+	struct half *other;  /* NULL once that was closed */
 	struct block *block; /* being sent, lent by the other half */
 	bool is_open;
 	bool is_closed;
@@ -692,8 +696,8 @@ static void nothing_new(struct io *io, int fd, bool more)
 
 static void what_waits_in_the_backlog_is_taken_without_an_accept(void **state UNUSED)
 {
-	static const struct io_events events = {
-		.on_accept = nothing_new, .on_gone = on_listener_gone};
+	static const struct io_events events = {.on_accept = nothing_new,
+						.on_gone = on_listener_gone};
 	struct fake_plan plan = {
 		.seed = 1, .sockets = 10, .window_most = 100, .late_most_ns = NS_PER_MS};
 	struct world w;
@@ -757,6 +761,95 @@ static void a_full_table_refuses_to_attach(void **state UNUSED)
 	shard_fini(&w.shard);
 }
 
+static char misused[64];
+
+static void two_receives(struct world *w, struct probe *p)
+{
+	ring_recv_lent(w->ring, &p->io, false);
+	p->io.receiving = 0; /* or the seam itself sees it */
+	ring_recv(w->ring, &p->io, misused, sizeof(misused), false);
+}
+
+static void bytes_change_while_sent(struct world *w, struct probe *p)
+{
+	ring_send(w->ring, &p->io, misused, sizeof(misused));
+	misused[0]++;
+	while (!p->sends)
+		shard_turn(&w->shard, UINT64_MAX);
+}
+
+static void used_when_closed(struct world *w, struct probe *p)
+{
+	ring_recv_lent(w->ring, &p->io, false);
+	ring_close(w->ring, &p->io);
+	ring_send(w->ring, &p->io, misused, sizeof(misused));
+}
+
+static void used_when_gone(struct world *w, struct probe *p)
+{
+	int fd = p->io.fd;
+
+	ring_close(w->ring, &p->io);
+	while (!p->gone)
+		shard_turn(&w->shard, UINT64_MAX);
+	p->io.fd = fd;
+	ring_send(w->ring, &p->io, misused, sizeof(misused));
+}
+
+static void initialised_in_flight(struct world *w, struct probe *p)
+{
+	ring_send(w->ring, &p->io, misused, sizeof(misused));
+	io_init(&p->io, &probe_events);
+	while (!p->sends)
+		shard_turn(&w->shard, UINT64_MAX);
+}
+
+static void nothing_wrong(struct world *w, struct probe *p)
+{
+	ring_send(w->ring, &p->io, misused, sizeof(misused));
+	while (!p->sends)
+		shard_turn(&w->shard, UINT64_MAX);
+}
+
+static int status_of(void (*use)(struct world *w, struct probe *p))
+{
+	struct fake_plan plan = fake_plan_of(1);
+	struct world w;
+	struct probe p;
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		/* What the bug says is not for the test's reader. */
+		if (!freopen("/dev/null", "w", stderr))
+			_exit(1);
+		world_open(&w, &plan, BLOCKS);
+		probe_open(&w, &p, &remembered);
+		fake_window(last_peer, 1000);
+		use(&w, &p);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void misuse_ends_the_run(void **state UNUSED)
+{
+	static void (*const misuses[])(struct world * w, struct probe * p) = {
+		two_receives,   bytes_change_while_sent, used_when_closed,
+		used_when_gone, initialised_in_flight,
+	};
+
+	assert_int_equal(status_of(nothing_wrong), 0);
+	for (size_t i = 0; i < ARRAY_LEN(misuses); i++) {
+		int status = status_of(misuses[i]);
+
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+			fail_msg("misuse %zu was not seen", i);
+	}
+}
+
 static void time_passes_without_waiting_for_it(void **state UNUSED)
 {
 	struct fake_plan plan = fake_plan_of(1);
@@ -786,6 +879,7 @@ int main(void)
 		cmocka_unit_test(what_waits_in_the_backlog_is_taken_without_an_accept),
 		cmocka_unit_test(nobody_at_the_address_refuses),
 		cmocka_unit_test(a_full_table_refuses_to_attach),
+		cmocka_unit_test(misuse_ends_the_run),
 		cmocka_unit_test(time_passes_without_waiting_for_it),
 	};
 

@@ -171,8 +171,7 @@ static void *post_many(void *arg)
 
 	pthread_barrier_wait(&s->office->open);
 	for (uint64_t i = 0; i < LETTERS; i++) {
-		struct mail mail = {
-			.deliver = deliver, .to = s->office, .word = {s->index, i}};
+		struct mail mail = {.deliver = deliver, .to = s->office, .word = {s->index, i}};
 
 		while (!mailbox_post(&s->office->shard.mailbox, s->index, &mail))
 			sched_yield();
@@ -191,8 +190,7 @@ static void *post_one_by_one(void *arg)
 
 	pthread_barrier_wait(&s->office->open);
 	for (uint64_t i = 0; i < LETTERS / 4; i++) {
-		struct mail mail = {
-			.deliver = deliver, .to = s->office, .word = {s->index, i}};
+		struct mail mail = {.deliver = deliver, .to = s->office, .word = {s->index, i}};
 		uint64_t give_up = clock_monotonic_ns() + 20 * NS_PER_S;
 
 		must(mailbox_post(&s->office->shard.mailbox, s->index, &mail));

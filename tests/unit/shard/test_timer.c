@@ -52,14 +52,23 @@ static void each_timer_fires_within_a_grain(void **state UNUSED)
 {
 	/* Both sides of each level's edge. */
 	static const uint64_t after_ms[] = {
-		1, 2, 62, 63, 64, 65, 127, 128, 4030, 4031, 4032, 4033, 4094, 4095, 4096, 4097,
-		8191, 8192, 262143, 262144, 262145, 262208, 16777215, 16777216, 16777217,
-		1073741823, 1073741824, 1073741825, 3000000000,
+		1,        2,          62,         63,         64,         65,
+		127,      128,        4030,       4031,       4032,       4033,
+		4094,     4095,       4096,       4097,       8191,       8192,
+		262143,   262144,     262145,     262208,     16777215,   16777216,
+		16777217, 1073741823, 1073741824, 1073741825, 3000000000,
 	};
 	static const uint64_t starts[] = {
-		NS_PER_MS, START, 63 * NS_PER_MS, 64 * NS_PER_MS, 4095 * NS_PER_MS,
-		4096 * NS_PER_MS, 262143 * NS_PER_MS + 999999, 16777215 * NS_PER_MS,
-		1073741823 * NS_PER_MS, 1073741824 * NS_PER_MS,
+		NS_PER_MS,
+		START,
+		63 * NS_PER_MS,
+		64 * NS_PER_MS,
+		4095 * NS_PER_MS,
+		4096 * NS_PER_MS,
+		262143 * NS_PER_MS + 999999,
+		16777215 * NS_PER_MS,
+		1073741823 * NS_PER_MS,
+		1073741824 * NS_PER_MS,
 	};
 
 	for (size_t s = 0; s < ARRAY_LEN(starts); s++) {

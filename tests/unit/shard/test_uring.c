@@ -21,7 +21,7 @@
 #include <ringway/shard/block.h>
 #include <ringway/shard/uring.h>
 
-#define BLOCKS 300
+#define BLOCKS  300
 #define SOCKETS 600
 
 static struct block_pool pool;
