@@ -178,7 +178,9 @@ static void explain_bounds(const struct config_runtime *runtime, struct topology
 
 	if (CPU_COUNT(&t->shard_mask) >= (int)t->online &&
 	    (t->quota <= 0 || t->quota >= t->online)) {
-		append(t->why, sizeof(t->why), &len, "all %u CPUs of the host", t->online);
+		append(t->why, sizeof(t->why), &len,
+		       t->online == 1 ? "the one CPU of the host" : "all %u CPUs of the host",
+		       t->online);
 		return;
 	}
 	for (;;) {

@@ -37,8 +37,8 @@ enum access_cause {
 
 const char *access_cause_text(enum access_cause cause); /* "" for ACCESS_OK */
 
-/* A field that the operator asked for (monitoring.logging.fields). A record takes
- * so many; config/ refuses more, so that none is left out in silence. */
+/* A field that the operator asked for (monitoring.logging.fields). A record takes so
+ * many; where more are given, the first ones are kept and the line says "clipped". */
 #define ACCESS_EXTRAS_MAX 64
 struct access_extra {
 	struct span name;

@@ -116,7 +116,7 @@ static void one_cpu_is_not_pinned(void **state UNUSED)
 	assert_false(t.pinned);
 	assert_int_equal(t.shard_cpus[0], -1);
 	assert_cpus(&t.shard_mask, "0");
-	assert_string_equal(t.why, "1 shard: all 1 CPUs of the host");
+	assert_string_equal(t.why, "1 shard: the one CPU of the host");
 }
 
 static void the_affinity_mask_bounds(void **state UNUSED)
