@@ -117,7 +117,7 @@ static inline bool same_name(const struct known *k, const char *name, size_t len
 	       ascii_lower(name[len - 1]) == k->name[len - 1];
 }
 
-enum http_field_id http_field_id(struct span name)
+static inline enum http_field_id id_of(struct span name)
 {
 	const struct known *k;
 
@@ -127,6 +127,27 @@ enum http_field_id http_field_id(struct span name)
 	if (k->len != name.len || !same_name(k, name.ptr, name.len))
 		return HTTP_FIELD_OTHER;
 	return k->id;
+}
+
+enum http_field_id http_field_id(struct span name)
+{
+	return id_of(name);
+}
+
+void http_fields_identify(struct http_field *at, uint32_t len, http_field_set *present,
+			  http_field_set *repeated)
+{
+	http_field_set seen = *present, again = *repeated;
+
+	for (uint32_t i = 0; i < len; i++) {
+		enum http_field_id id = id_of(at[i].name);
+
+		at[i].id = id;
+		again |= seen & HTTP_FIELD_BIT(id);
+		seen |= HTTP_FIELD_BIT(id);
+	}
+	*present = seen;
+	*repeated = again;
 }
 
 struct span http_field_name(enum http_field_id id)

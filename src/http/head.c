@@ -115,35 +115,37 @@ struct move {
 	struct span raw; /* copied as a whole */
 	char *copy;
 	struct arena *arena;
-	bool failed;
+	bool *failed;
 };
 
-static struct span move_elsewhere(struct move *m, struct span s)
+static struct span move_elsewhere(struct arena *arena, struct span s, bool *failed)
 {
 	struct span copy;
 
 	if (!s.ptr)
 		return s;
-	copy = arena_span(m->arena, s);
-	m->failed |= !copy.ptr;
+	copy = arena_span(arena, s);
+	*failed |= !copy.ptr;
 	return copy;
 }
 
-/* Compared as numbers: the span may point anywhere. */
-static inline struct span move_span(struct move *m, struct span s)
+/* By value and inline: runs for each span of each request. Compared as numbers, since
+ * the span may point anywhere. */
+static inline __attribute__((always_inline)) struct span move_span(struct move m, struct span s)
 {
-	uintptr_t offset = (uintptr_t)s.ptr - (uintptr_t)m->raw.ptr;
+	uintptr_t offset = (uintptr_t)s.ptr - (uintptr_t)m.raw.ptr;
 
-	if (likely(offset <= m->raw.len && s.len <= m->raw.len - offset && s.ptr))
-		return span_of(m->copy + offset, s.len);
-	return move_elsewhere(m, s);
+	if (likely(offset <= m.raw.len && s.len <= m.raw.len - offset))
+		return span_of(m.copy + offset, s.len);
+	return move_elsewhere(m.arena, s, m.failed);
 }
 
 bool http_head_copy(const struct http_head *from, struct arena *arena, uint32_t spare,
 		    struct http_head *ret_head)
 {
-	struct move m = {.raw = from->raw, .arena = arena};
-	struct http_head head = *from;
+	bool failed = false;
+	struct move m = {.raw = from->raw, .arena = arena, .failed = &failed};
+	struct span method_text, target, authority, host, path, query, reason;
 	struct http_field *fields;
 
 	fields = arena_alloc(arena, ((size_t)from->fields.len + spare) * sizeof(*fields));
@@ -152,27 +154,39 @@ bool http_head_copy(const struct http_head *from, struct arena *arena, uint32_t 
 		return false;
 	if (from->raw.len)
 		memcpy(m.copy, from->raw.ptr, from->raw.len);
+	else
+		m.raw.ptr = m.copy; /* where nothing lies yet, not even a span of NULL */
 
-	head.raw = span_of(m.copy, from->raw.len);
-	/* One of two words: no bytes of their own. */
-	if (head.scheme.ptr)
-		head.scheme = head.scheme.len == 5 ? SPAN("https") : SPAN("http");
-	head.method_text = move_span(&m, from->method_text);
-	head.target = move_span(&m, from->target);
-	head.authority = move_span(&m, from->authority);
-	head.host = move_span(&m, from->host);
-	head.path = move_span(&m, from->path);
-	head.query = move_span(&m, from->query);
-	head.reason = move_span(&m, from->reason);
+	method_text = move_span(m, from->method_text);
+	target = move_span(m, from->target);
+	authority = move_span(m, from->authority);
+	host = move_span(m, from->host);
+	path = move_span(m, from->path);
+	query = from->query.ptr ? move_span(m, from->query) : SPAN_NONE;
+	reason = from->reason.ptr ? move_span(m, from->reason) : SPAN_NONE;
 	for (uint32_t i = 0; i < from->fields.len; i++) {
-		fields[i].name = move_span(&m, from->fields.at[i].name);
-		fields[i].value = move_span(&m, from->fields.at[i].value);
-		fields[i].id = from->fields.at[i].id;
+		const struct http_field *f = &from->fields.at[i];
+
+		fields[i].name = move_span(m, f->name);
+		fields[i].value = move_span(m, f->value);
+		fields[i].id = f->id;
 	}
-	if (m.failed)
+	if (failed)
 		return false;
-	head.fields.at = fields;
-	head.fields.cap = from->fields.len + spare;
-	*ret_head = head;
+
+	*ret_head = *from;
+	ret_head->raw = span_of(m.copy, from->raw.len);
+	/* One of two words: no bytes of their own. */
+	if (from->scheme.ptr)
+		ret_head->scheme = from->scheme.len == 5 ? SPAN("https") : SPAN("http");
+	ret_head->method_text = method_text;
+	ret_head->target = target;
+	ret_head->authority = authority;
+	ret_head->host = host;
+	ret_head->path = path;
+	ret_head->query = query;
+	ret_head->reason = reason;
+	ret_head->fields.at = fields;
+	ret_head->fields.cap = from->fields.len + spare;
 	return true;
 }

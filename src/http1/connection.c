@@ -37,12 +37,23 @@ static bool is_end_to_end(enum http_field_id id, struct span name)
 	return name.len > family.len && span_ieq(span_of(name.ptr, family.len), family);
 }
 
+/* Nearly all there is, told by two or three compares of constant length. */
+static inline bool is_keep_alive_alone(struct span value)
+{
+	return value.len == 10 && (memcmp(value.ptr, "keep-alive", 10) == 0 ||
+				   memcmp(value.ptr, "Keep-Alive", 10) == 0);
+}
+
+static inline bool is_close_alone(struct span value)
+{
+	return value.len == 5 && memcmp(value.ptr, "close", 5) == 0;
+}
+
 void h1_connection_read(struct h1_connection *c, struct span value, unsigned *options)
 {
 	struct span option;
 
-	/* Nearly all there is. */
-	if (span_ieq(value, SPAN("keep-alive"))) {
+	if (is_keep_alive_alone(value)) {
 		c->keep_alive = true;
 		return;
 	}
@@ -73,6 +84,8 @@ static void take_out_named(struct http_fields *f, struct span connection)
 	struct span option;
 	unsigned options = 0;
 
+	if (is_keep_alive_alone(connection) || is_close_alone(connection))
+		return;
 	while (options++ < H1_CONNECTION_OPTIONS_MAX && span_next_token(&connection, &option)) {
 		enum http_field_id id = http_field_id(option);
 

@@ -243,13 +243,14 @@ enum h1_parse h1_request_meaning(struct h1_parser *p, struct span in, struct htt
 	if (said.connection.names_end_to_end)
 		return h1_refuse(p, H1_ERROR_CONNECTION_OPTION,
 				 "Connection names a field that is not hop-by-hop");
-	/* RFC 9110 section 10.1.1: an expectation of HTTP/1.0 is ignored. */
-	if (p->minor > 0) {
-		if (said.expects_other)
-			return h1_refuse(p, H1_ERROR_EXPECT,
-					 "an expectation other than 100-continue");
+	/* RFC 9110 section 10.1.1: an expectation of HTTP/1.0 is ignored. What we pass on
+	 * says HTTP/1.1, so there it would be heard. */
+	if (p->minor == 0)
+		http_fields_remove(&head.fields, HTTP_FIELD_BIT(HTTP_FIELD_EXPECT));
+	else if (said.expects_other)
+		return h1_refuse(p, H1_ERROR_EXPECT, "an expectation other than 100-continue");
+	else
 		head.expects_continue = said.expects_continue;
-	}
 	head.keep_alive = keeps_alive(p, &said);
 	head.te_trailers = said.te_trailers;
 	if (has(p, HTTP_FIELD_TRANSFER_ENCODING)) {

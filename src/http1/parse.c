@@ -185,6 +185,7 @@ static enum h1_parse head_lines(struct h1_parser *p, const char *begin, const ch
 				start_line_fn *start_line, bool empty_line_allowed)
 {
 	enum h1_parse verdict;
+	uint32_t known;
 
 	if (p->state == H1_BEFORE) {
 		if (empty_line_allowed) {
@@ -207,7 +208,11 @@ static enum h1_parse head_lines(struct h1_parser *p, const char *begin, const ch
 			return verdict;
 		p->state = H1_FIELDS;
 	}
-	return h1_scan->field_lines(p, begin, end);
+	known = p->fields_len;
+	verdict = h1_scan->field_lines(p, begin, end);
+	/* Apart from the scan, whose loop keeps its tables in vector registers. */
+	http_fields_identify(p->fields + known, p->fields_len - known, &p->present, &p->repeated);
+	return verdict;
 }
 
 static enum h1_parse head_read(struct h1_parser *p, struct span in, start_line_fn *start_line,

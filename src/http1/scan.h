@@ -12,7 +12,7 @@ struct h1_scan {
 	/* Both work on the input begin..end from p->line_at on and move that behind
 	 * what they read to the end of its line. */
 	enum h1_parse (*request_line)(struct h1_parser *p, const char *begin, const char *end);
-	/* Up to and with the empty line. */
+	/* Up to and with the empty line. Names and values only: no ids. */
 	enum h1_parse (*field_lines)(struct h1_parser *p, const char *begin, const char *end);
 };
 

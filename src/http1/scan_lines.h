@@ -59,7 +59,6 @@ SCAN_TARGET static enum h1_parse field_lines(struct h1_parser *p, const char *be
 	const char *at = begin + p->line_at;
 	struct http_field *field = p->fields + p->fields_len;
 	struct http_field *const fields_end = p->fields + p->limits->max_fields;
-	http_field_set present = p->present, repeated = p->repeated;
 	enum h1_parse verdict = H1_PARSE_MORE;
 
 	while (at < end) {
@@ -88,8 +87,13 @@ SCAN_TARGET static enum h1_parse field_lines(struct h1_parser *p, const char *be
 			verdict = h1_refuse_name(p, at, colon);
 			break;
 		}
-		for (value = colon + 1; value < end && (*value == ' ' || *value == '\t'); value++)
-			;
+		value = colon + 1;
+		/* One space is what everyone sends. */
+		if (likely(end - value >= 2 && value[0] == ' ' && value[1] > ' '))
+			value++;
+		else
+			while (value < end && (*value == ' ' || *value == '\t'))
+				value++;
 		stop = SCAN_RUN(&charset_ctl, false, begin, value, end);
 		if (stop == end)
 			break;
@@ -109,15 +113,10 @@ SCAN_TARGET static enum h1_parse field_lines(struct h1_parser *p, const char *be
 			;
 		field->name = span_of(at, (size_t)(colon - at));
 		field->value = span_of(value, (size_t)(value_end - value));
-		field->id = http_field_id(field->name);
-		repeated |= present & HTTP_FIELD_BIT(field->id);
-		present |= HTTP_FIELD_BIT(field->id);
 		field++;
 		at = stop + 2;
 	}
 	p->fields_len = (uint32_t)(field - p->fields);
-	p->present = present;
-	p->repeated = repeated;
 	p->line_at = (uint32_t)(at - begin);
 	return verdict;
 }

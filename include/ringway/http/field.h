@@ -64,6 +64,10 @@ struct http_fields {
 
 /* Case does not matter. */
 enum http_field_id http_field_id(struct span name);
+/* Sets the ids of `len` fields whose names are set. Ids that occur are added to *present,
+ * those that occurred before also to *repeated. */
+void http_fields_identify(struct http_field *at, uint32_t len, http_field_set *present,
+                          http_field_set *repeated);
 /* The name in its usual spelling, "Content-Length". */
 struct span http_field_name(enum http_field_id id);
 

@@ -386,6 +386,18 @@ static void a_head_is_taken_apart(void **state UNUSED)
 	heads_free(&r);
 }
 
+/* It would be passed on in an HTTP/1.1 request, where it counts. */
+static void an_expectation_of_http_1_0_is_dropped(void **state UNUSED)
+{
+	struct heads_result r;
+
+	parse(&r, SPAN("POST / HTTP/1.0\r\nExpect: 100-continue\r\n" H END));
+	assert_false(r.head.expects_continue);
+	assert_int_equal(r.head.fields.len, 1);
+	assert_false(http_fields_have(&r.head.fields, HTTP_FIELD_EXPECT));
+	heads_free(&r);
+}
+
 static void absolute_targets_name_scheme_and_path(void **state UNUSED)
 {
 	struct heads_result r;
@@ -468,6 +480,7 @@ int main(void)
 		cmocka_unit_test(garbage_is_refused_at_its_first_bad_byte),
 		cmocka_unit_test(limits_speak_as_soon_as_they_are_exceeded),
 		cmocka_unit_test(a_head_is_taken_apart),
+		cmocka_unit_test(an_expectation_of_http_1_0_is_dropped),
 		cmocka_unit_test(absolute_targets_name_scheme_and_path),
 		cmocka_unit_test(connections_are_kept_as_version_and_options_say),
 		cmocka_unit_test(finishing_lowers_the_host_and_normalises_the_path),
