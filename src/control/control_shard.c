@@ -243,9 +243,6 @@ static void *run(void *arg)
 	sem_post(&in->control_started);
 	if (!in->control_err)
 		shard_run(&in->control);
-	front_fini(&in->control_front);
-	ring_destroy(in->control.ring);
-	in->control.ring = NULL;
 	return NULL;
 }
 

@@ -252,9 +252,21 @@ static void *run(void *arg)
 	sem_post(&ds->started);
 	if (!ds->err)
 		shard_run(&ds->shard);
+	/* The ring stays until control has ended: it may still wake us. */
+	return NULL;
+}
+
+void data_shard_fini(struct data_shard *ds)
+{
 	front_fini(&ds->front);
 	shard_fini(&ds->shard);
-	return NULL;
+	while (ds->letters) {
+		struct letter *l = ds->letters;
+
+		ds->letters = l->next;
+		free(l);
+	}
+	free(ds->listen_fds);
 }
 
 int data_shard_start(struct data_shard *ds, struct instance *in, unsigned index)

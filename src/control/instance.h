@@ -135,6 +135,8 @@ static inline struct instance *instance_of_control(struct front *f)
 /* ---- data_shard.c ---- */
 /* Starts the thread and waits until it serves; -errno of its start. */
 int data_shard_start(struct data_shard *ds, struct instance *in, unsigned index);
+/* After all threads have ended. */
+void data_shard_fini(struct data_shard *ds);
 /* On the control thread: to the data shard, in order; kept while its mailbox is full. */
 void data_shard_post(struct data_shard *to, void (*deliver)(void *to, const struct mail *mail),
                      void *argument);

@@ -279,12 +279,13 @@ static void end(struct instance *in)
 	access_log_destroy(in->access_log);
 	if (in->admin_fd >= 0 && admin)
 		unlink(admin);
-	mailbox_fini(&in->control.mailbox);
-	block_pool_fini(&in->control.blocks);
-	snapshot_destroy(in->snapshot);
+	/* Nobody writes letters any more: what they would wake may go. */
+	front_fini(&in->control_front);
+	shard_fini(&in->control);
 	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
-		free(in->shards[i].listen_fds);
+		data_shard_fini(&in->shards[i]);
 	free(in->shards);
+	snapshot_destroy(in->snapshot);
 	registry_fini(&in->registry);
 	free(in->names);
 	if (in->lock_fd >= 0)
