@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* With the address sanitizer the bytes of a free block are out of bounds: a pool hides
+ * a use after the give otherwise. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define POISONS
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define POISONS
+#endif
+#ifdef POISONS
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(ptr, len)   ((void)(ptr), (void)(len))
+#define ASAN_UNPOISON_MEMORY_REGION(ptr, len) ((void)(ptr), (void)(len))
+#endif
+
 int block_pool_init(struct block_pool *pool, uint32_t capacity)
 {
 	memset(pool, 0, sizeof(*pool));
@@ -27,8 +43,10 @@ int block_pool_init(struct block_pool *pool, uint32_t capacity)
 
 void block_pool_fini(struct block_pool *pool)
 {
-	if (pool->memory)
+	if (pool->memory) {
+		ASAN_UNPOISON_MEMORY_REGION(pool->memory, pool->capacity * BLOCK_STRIDE);
 		munmap(pool->memory, pool->capacity * BLOCK_STRIDE);
+	}
 	free(pool->free);
 	memset(pool, 0, sizeof(*pool));
 }
@@ -55,6 +73,7 @@ struct block *block_take(struct block_pool *pool)
 		return NULL;
 	}
 	b = block_at(pool, index);
+	ASAN_UNPOISON_MEMORY_REGION(b, BLOCK_STRIDE);
 	b->next = NULL;
 	b->pool = pool;
 	b->index = index;
@@ -72,6 +91,7 @@ void block_give(struct block *b)
 	b->is_free = true;
 	pool->in_use--;
 	pool->free[pool->free_len++] = b->index;
+	ASAN_POISON_MEMORY_REGION(b + 1, BLOCK_STRIDE - sizeof(*b));
 }
 
 void block_pool_trim(struct block_pool *pool)

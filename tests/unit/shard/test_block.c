@@ -166,6 +166,30 @@ static void trim_gives_back_what_was_not_used(void **state UNUSED)
 	block_pool_fini(&pool);
 }
 
+/* Weak: only the address sanitizer has it. */
+int __asan_address_is_poisoned(void const volatile *addr) __attribute__((weak));
+
+static void the_sanitizer_knows_what_is_free(void **state UNUSED)
+{
+	struct block_pool pool;
+	struct block *b;
+	char *bytes;
+
+	if (!__asan_address_is_poisoned)
+		skip();
+	assert_int_equal(block_pool_init(&pool, 1), 0);
+	b = block_take(&pool);
+	bytes = block_begin(b);
+	assert_false(__asan_address_is_poisoned(bytes));
+	block_give(b);
+	assert_true(__asan_address_is_poisoned(bytes));
+	b = block_take(&pool);
+	assert_false(__asan_address_is_poisoned(bytes));
+	block_give(b);
+	block_pool_fini(&pool);
+	assert_false(__asan_address_is_poisoned(bytes));
+}
+
 static void a_pool_that_cannot_be_is_refused(void **state UNUSED)
 {
 	struct block_pool pool;
@@ -184,6 +208,7 @@ int main(void)
 		cmocka_unit_test(all_in_use_means_none_until_one_comes_back),
 		cmocka_unit_test(a_pool_costs_only_what_was_touched),
 		cmocka_unit_test(trim_gives_back_what_was_not_used),
+		cmocka_unit_test(the_sanitizer_knows_what_is_free),
 		cmocka_unit_test(a_pool_that_cannot_be_is_refused),
 	};
 
