@@ -67,7 +67,7 @@ enum http_field_id http_field_id(struct span name);
 /* Sets the ids of `len` fields whose names are set. Ids that occur are added to *present,
  * those that occurred before also to *repeated. */
 void http_fields_identify(struct http_field *at, uint32_t len, http_field_set *present,
-                          http_field_set *repeated);
+			  http_field_set *repeated);
 /* The name in its usual spelling, "Content-Length". */
 struct span http_field_name(enum http_field_id id);
 
@@ -82,7 +82,7 @@ const struct http_field *http_fields_find(const struct http_fields *f, enum http
 const struct http_field *http_fields_find_name(const struct http_fields *f, struct span name);
 /* False when the array is full. Bytes stay the caller's. */
 bool http_fields_add(struct http_fields *f, enum http_field_id id, struct span name,
-                     struct span value);
+		     struct span value);
 /* Takes every field with one of the ids out of the list; the order stays. */
 void http_fields_remove(struct http_fields *f, http_field_set ids);
 

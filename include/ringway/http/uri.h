@@ -15,7 +15,7 @@ bool uri_authority_parse(struct span authority, struct span *ret_host, uint16_t 
 /* An absolute-form target: scheme "http" or "https" (*ret_scheme is static text, in
  * lower case), authority, path and query. *ret_rest is what follows the authority, maybe empty. */
 bool uri_absolute_parse(struct span target, struct span *ret_scheme, struct span *ret_authority,
-                        struct span *ret_rest);
+			struct span *ret_rest);
 
 enum uri_path_verdict {
 	URI_PATH_CLEAN, /* is its own normal form */
