@@ -495,6 +495,7 @@ static void fake_destroy(struct ring *r)
 		bytes_drop(&s->taken);
 		free(s);
 	}
+	fake_own_descriptors(NULL);
 	free(f->socks);
 	free(f->events);
 	free(f->ready);
@@ -538,6 +539,7 @@ int fake_ring_create(struct block_pool *blocks, const struct fake_plan *plan,
 	/* Not 0, which is no time for the timers, and the same in every run. */
 	f->now_ns = NS_PER_S;
 	atomic_init(&f->woken, false);
+	fake_own_descriptors(f);
 	*ret_ring = &f->ring;
 	return 0;
 }

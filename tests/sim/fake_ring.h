@@ -18,8 +18,9 @@
  * What no owner of a socket may do ends the run: changing bytes that are being sent,
  * two operations of one kind, using an io that is gone, changing the ring's fields.
  *
- * Descriptors are numbers of its own that no system call knows: one that on_accept gave
- * has to be attached, or given back with fake_discard().
+ * Descriptors are numbers of its own that no system call knows but close(), which the
+ * linker turns to here: one that on_accept gave has to be attached or closed. One ring at
+ * a time lives in a process.
  */
 #ifndef RINGWAY_SIM_FAKE_RING_H
 #define RINGWAY_SIM_FAKE_RING_H

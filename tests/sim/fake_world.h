@@ -177,6 +177,11 @@ void sock_reset(struct sock *s);
 void sock_look(struct sock *s);
 void sock_end(struct sock *s, int err);
 
+/* ---- fake_close.c ---- */
+
+/* One ring at a time; NULL when it goes. */
+void fake_own_descriptors(struct fake *f);
+
 /* ---- fake_peer.c ---- */
 
 struct origin *find_origin(struct fake *f, const struct address *to);
