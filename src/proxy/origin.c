@@ -1,20 +1,12 @@
 #include <ringway/proxy/origin.h>
 
-#include "answer.h"
+#include <ringway/proxy/answer.h>
 #include "forward.h"
 
 /* A terabyte at 100 Gbit/s takes a minute and a half: more is a slip of the keyboard. */
 #define BYTES_MAX ((uint64_t)1 << 40)
 /* A day: for drips and delays that outlast any timeout under test. */
 #define WAIT_MAX_MS ((uint64_t)24 * 3600 * 1000)
-
-const char origin_paths[] =
-	"  /echo[/...]       the request's body as it came; without one: method, target, fields\n"
-	"  /bytes/N          N bytes, at most 1 TiB; with ?chunked=1 without Content-Length\n"
-	"  /drip/N/MS        N bytes, one every MS milliseconds; the head comes at once\n"
-	"  /delay/MS         200 after MS milliseconds, at most a day\n"
-	"  /status/CODE      this status, 200 to 599\n"
-	"  /close            the connection ends without an answer\n";
 
 /* One answer in the making; in the exchange's arena. */
 struct origin {
@@ -24,13 +16,13 @@ struct origin {
 	uint64_t every_ns; /* between two pieces */
 	uint64_t length;   /* of a body of our own */
 	uint64_t sent;
-	uint32_t step;     /* bytes of one piece */
+	uint32_t step; /* bytes of one piece */
 	bool chunked;
-	bool continued;    /* 100 (Continue) was sent */
-	uint16_t status;   /* of a text or a problem */
+	bool continued;  /* 100 (Continue) was sent */
+	uint16_t status; /* of a text or a problem */
 	struct span text;
 	const char *problem; /* instead of the text */
-	struct block *held; /* start of an echo */
+	struct block *held;  /* start of an echo */
 };
 
 static struct origin *origin_of(struct exchange *x)
@@ -79,6 +71,7 @@ static void ask_for_body(struct exchange *x)
 		struct http_head head = {.status = 100,
 					 .reason = http_status_reason(100),
 					 .minor = 1,
+					 .keep_alive = true,
 					 .framing = HTTP_FRAMING_NONE};
 
 		o->continued = true;
@@ -220,7 +213,8 @@ static bool has_start_of_echo(struct exchange *x)
 
 static void echo_run(struct exchange *x)
 {
-	const struct http_field *type = http_fields_find(&x->request.fields, HTTP_FIELD_CONTENT_TYPE);
+	const struct http_field *type =
+		http_fields_find(&x->request.fields, HTTP_FIELD_CONTENT_TYPE);
 	bool chunked = x->request.framing == HTTP_FRAMING_CHUNKED;
 	struct origin *o = origin_of(x);
 	struct block *piece;
@@ -239,8 +233,7 @@ static void echo_run(struct exchange *x)
 		forward_trailers(&x->client->trailers);
 	if (!x->answer_begun)
 		send_head(x, type ? type->value : SPAN("application/octet-stream"),
-			  x->request.content_length, chunked, piece, last,
-			  &x->client->trailers);
+			  x->request.content_length, chunked, piece, last, &x->client->trailers);
 	else if (piece || last)
 		x->client->ops->send(x->client, NULL, piece, last, &x->client->trailers);
 	if (!last)
@@ -382,7 +375,7 @@ static const struct source *begin_close(struct origin *o UNUSED, const uint64_t 
 
 static const struct source *begin_help(struct origin *o, const uint64_t *numbers UNUSED)
 {
-	o->text = span_str(origin_paths);
+	o->text = SPAN(ORIGIN_PATHS);
 	return &source_text;
 }
 
@@ -454,8 +447,9 @@ static const struct source *choose(struct origin *o)
 			source = pages[i].begin(o, numbers);
 		if (source)
 			return source;
-		return refuse(o, 400, "a number in the path is missing or out of range; "
-				      "/ lists what there is");
+		return refuse(o, 400,
+			      "a number in the path is missing or out of range; "
+			      "/ lists what there is");
 	}
 	return refuse(o, 404, "the origin has no such path; / lists what there is");
 }

@@ -12,6 +12,12 @@
 extern const struct site origin_site;
 
 /* What its paths do, a line each: the answer to "/", and a part of `ringway origin --help`. */
-extern const char origin_paths[];
+#define ORIGIN_PATHS                                                                               \
+	"  /echo[/...]    the request's body as it comes; without one: method, target, fields\n"   \
+	"  /bytes/N       N bytes, at most 1 TiB; with ?chunked=1 without a Content-Length\n"      \
+	"  /drip/N/MS     N bytes, one every MS milliseconds; the head comes at once\n"            \
+	"  /delay/MS      200 after MS milliseconds, at most a day\n"                              \
+	"  /status/CODE   an answer with this status, 200 to 599\n"                                \
+	"  /close         the connection ends without an answer\n"
 
 #endif

@@ -1,0 +1,46 @@
+#include <string.h>
+
+#include <ringway/config/load.h>
+#include <ringway/control/process.h>
+
+#include "command.h"
+
+static int run(const struct command *c, int len, char **arguments)
+{
+	const struct process_options options = {.can_reload = true};
+	const char *path = NULL;
+	const struct argument known[] = {
+		{.name = "FILE", .text = &path, .required = true},
+		{.name = "--keep-state", .not_yet = true},
+	};
+	struct config_report report;
+	struct config *config = NULL;
+	int err, exit_code;
+
+	if (!command_read_arguments(c, known, ARRAY_LEN(known), len, arguments, &exit_code))
+		return exit_code;
+	err = config_load(path, &config, &report);
+	config_report_print(&report, stderr, command_has_colour(stderr));
+	if (err && !report.errors)
+		fprintf(stderr, "ringway run: %s: %s\n", path, strerror(-err));
+	config_report_fini(&report);
+	return err ? COMMAND_ERRORS : process_run(config, &options);
+}
+
+const struct command command_run = {
+	.name = "run",
+	.summary = "run the gateway that a file describes",
+	.help = "usage: ringway run FILE\n"
+		"\n"
+		"Runs the gateway in the foreground. Every error of the file is printed, and then\n"
+		"nothing is started. What runs where, and what the limits cost in memory, is\n"
+		"printed at the start.\n"
+		"\n"
+		"  SIGTERM, SIGINT  no new connections; what is in flight is answered, for at\n"
+		"                   most `runtime.drain`; a second one ends at once\n"
+		"  SIGHUP           reads the file again, as `ringway reload` does\n"
+		"  SIGUSR1          opens the log file again, after it was moved away\n"
+		"\n"
+		"Exit codes: 0 after a drain, 1 when it could not start, 2 usage.\n",
+	.run = run,
+};
