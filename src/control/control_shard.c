@@ -9,7 +9,7 @@
 #include <ringway/observe/event.h>
 #include <ringway/shard/uring.h>
 
-#include "../proxy/answer.h"
+#include <ringway/proxy/answer.h>
 #include "instance.h"
 
 /* Admin and monitoring are for few: this is what they can hold at a time. */

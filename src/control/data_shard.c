@@ -192,7 +192,7 @@ static void pin(struct data_shard *ds)
 	}
 	/* Pinning that is refused costs speed, not service. */
 	if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0)
-		event_warn("shard %u: cannot be pinned to CPU %d", ds->shard.index, ds->cpu);
+		event_warn("shard %u: its CPU affinity cannot be set", ds->shard.index);
 }
 
 /* Memory that this shard's fair part of the connections will use is touched now, on

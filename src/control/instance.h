@@ -132,6 +132,11 @@ static inline struct instance *instance_of_control(struct front *f)
 	return f->owner;
 }
 
+/* ---- process.c ---- */
+struct access_log_output logging_output(const struct config_logging *logging);
+/* Level and format of events. */
+void logging_apply(const struct config_logging *logging);
+
 /* ---- data_shard.c ---- */
 /* Starts the thread and waits until it serves; -errno of its start. */
 int data_shard_start(struct data_shard *ds, struct instance *in, unsigned index);

@@ -22,6 +22,33 @@
 /* Records of about 300 bytes: what a shard logs while the writer is busy for 50 ms. */
 #define LOG_RING_BYTES (1 * MIB)
 
+/* ---- logging: the words of the config in those of the log ---- */
+
+static enum log_format format_of(const struct config_logging *logging)
+{
+	return logging->format == CONFIG_LOG_TEXT ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+}
+
+struct access_log_output logging_output(const struct config_logging *logging)
+{
+	return (struct access_log_output){.output = logging->output,
+					  .format = format_of(logging),
+					  .access = logging->access};
+}
+
+void logging_apply(const struct config_logging *logging)
+{
+	static const enum log_level levels[] = {
+		[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+		[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
+		[CONFIG_LOG_WARN] = LOG_LEVEL_WARN,
+		[CONFIG_LOG_ERROR] = LOG_LEVEL_ERROR,
+	};
+
+	event_set_level(levels[logging->level]);
+	event_set_format(format_of(logging));
+}
+
 /* ---- what must be had before anything starts ---- */
 
 static int take_lock(struct instance *in, const struct config *config)
@@ -172,7 +199,8 @@ static int plan(struct instance *in, const struct config *config)
 static int start_workers(struct instance *in, const struct config *config)
 {
 	const struct config_logging *logging = &config->monitoring.logging;
-	int err = access_log_create(logging, in->shards_len, LOG_RING_BYTES, &in->access_log);
+	const struct access_log_output output = logging_output(logging);
+	int err = access_log_create(&output, in->shards_len, LOG_RING_BYTES, &in->access_log);
 
 	if (err) {
 		event_error("cannot open the access log `%s`: %s", logging->output, strerror(-err));
@@ -351,8 +379,7 @@ int process_run(struct config *config, const struct process_options *options)
 	must(in);
 	memset(in, 0, sizeof(*in));
 	in->options = *options;
-	event_set_level(config->monitoring.logging.level);
-	event_set_format(config->monitoring.logging.format);
+	logging_apply(&config->monitoring.logging);
 	block_signals(&signals);
 	err = prepare(in);
 	must(!err);

@@ -13,7 +13,7 @@
 #include <ringway/base/clock.h>
 #include <ringway/observe/event.h>
 
-#include "../proxy/answer.h"
+#include <ringway/proxy/answer.h>
 #include "instance.h"
 
 struct reload {
@@ -169,6 +169,17 @@ static void answer(struct reload *r, bool ok, uint64_t took_ms)
 	free(text);
 }
 
+/* A line of the report each, since an event is one line. */
+static void say_failure(const struct reload *r)
+{
+	event_error("reload: %zu errors, generation %llu stays in force", r->errors,
+		    (unsigned long long)r->instance->snapshot->generation);
+	for (const char *line = r->report, *end; *line; line = *end ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		event_error("reload: %.*s", (int)(end - line), line);
+	}
+}
+
 static void finish(struct reload *r, bool ok)
 {
 	struct instance *in = r->instance;
@@ -179,8 +190,7 @@ static void finish(struct reload *r, bool ok)
 			   (unsigned long long)in->snapshot->generation, in->shards_len,
 			   (unsigned long long)took_ms);
 	else
-		event_error("reload: %zu errors, generation %llu stays in force\n%s", r->errors,
-			    (unsigned long long)in->snapshot->generation, r->report);
+		say_failure(r);
 	answer(r, ok, took_ms);
 	in->reload = NULL;
 	free(r->report);
@@ -192,6 +202,7 @@ static void on_built(void *to, const struct mail *mail)
 	struct instance *in = to;
 	struct reload *r = mail->ptr[0];
 	const struct config_logging *logging;
+	struct access_log_output output;
 	struct retired *old;
 
 	pthread_join(r->thread, NULL);
@@ -201,9 +212,9 @@ static void on_built(void *to, const struct mail *mail)
 		return;
 	}
 	logging = &r->snapshot->config->monitoring.logging;
-	event_set_level(logging->level);
-	event_set_format(logging->format);
-	if (access_log_switch(in->access_log, logging) != 0)
+	logging_apply(logging);
+	output = logging_output(logging);
+	if (access_log_switch(in->access_log, &output) != 0)
 		event_error("reload: the access log `%s` cannot be opened; the old one stays in use",
 			    logging->output);
 	old->snapshot = in->snapshot;

@@ -1,5 +1,5 @@
 /* The two passes over the bytes of a head that cost time, in one variant per vector
- * width. What a variant does stands once, in scan_lines.h; everything that is not
+ * width. What a variant does stands once, in scan_lines.inc; everything that is not
  * about bytes is in parse.c and message.c.
  */
 #ifndef RINGWAY_HTTP1_SCAN_H

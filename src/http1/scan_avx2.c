@@ -3,5 +3,5 @@
 #define SCAN_RUN     charset_run_avx2
 #define SCAN_VARIANT h1_scan_avx2
 #define SCAN_TEXT    "avx2"
-#include "scan_lines.h"
+#include "scan_lines.inc"
 #endif

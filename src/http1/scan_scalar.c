@@ -3,4 +3,4 @@
 #define SCAN_RUN     charset_run_scalar
 #define SCAN_VARIANT h1_scan_scalar
 #define SCAN_TEXT    "scalar"
-#include "scan_lines.h"
+#include "scan_lines.inc"

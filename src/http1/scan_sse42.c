@@ -3,5 +3,5 @@
 #define SCAN_RUN     charset_run_sse42
 #define SCAN_VARIANT h1_scan_sse42
 #define SCAN_TEXT    "sse4.2"
-#include "scan_lines.h"
+#include "scan_lines.inc"
 #endif

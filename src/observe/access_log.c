@@ -45,7 +45,7 @@ struct output {
 	int fd;         /* -1: access logging is off */
 	bool owned;     /* not stdout or stderr */
 	bool may_block; /* somebody else's pipe or terminal, which is not ours to change */
-	enum config_log_format format;
+	enum log_format format;
 	char *path;
 };
 
@@ -96,7 +96,7 @@ static bool is_regular(int fd)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static int output_create(const struct config_logging *logging, struct output **ret_output)
+static int output_create(const struct access_log_output *logging, struct output **ret_output)
 {
 	struct output *o = calloc(1, sizeof(*o));
 	int err = -ENOMEM;
@@ -247,7 +247,7 @@ static void format(struct access_log *log, const struct access_view *view)
 
 	if (log->output->fd < 0) /* switched off since it was put */
 		return;
-	if (log->output->format == CONFIG_LOG_JSON)
+	if (log->output->format == LOG_FORMAT_JSON)
 		access_format_json(view, &line);
 	else
 		access_format_text(view, &line);
@@ -387,7 +387,7 @@ static void release(struct access_log *log)
 	free(log);
 }
 
-int access_log_create(const struct config_logging *logging, unsigned shards, size_t ring_bytes,
+int access_log_create(const struct access_log_output *logging, unsigned shards, size_t ring_bytes,
 		      struct access_log **ret_log)
 {
 	size_t bytes = sizeof(struct access_log) + shards * sizeof(struct access_ring);
@@ -441,7 +441,7 @@ void access_log_reopen(struct access_log *log)
 	errno = saved;
 }
 
-int access_log_switch(struct access_log *log, const struct config_logging *logging)
+int access_log_switch(struct access_log *log, const struct access_log_output *logging)
 {
 	struct output *next;
 	int err = output_create(logging, &next);

@@ -12,37 +12,37 @@
 /* Long enough for a path and a reason; longer words end in "...". */
 #define WORDS_BYTES_MAX 1024
 
-static _Atomic int lowest = CONFIG_LOG_INFO;
-static _Atomic int line_format = CONFIG_LOG_TEXT;
+static _Atomic int lowest = LOG_LEVEL_INFO;
+static _Atomic int line_format = LOG_FORMAT_TEXT;
 
 static const struct {
 	struct span name;
 	struct span column;
 } levels[] = {
-	[CONFIG_LOG_DEBUG] = {{"debug", 5}, {" debug ", 7}},
-	[CONFIG_LOG_INFO] = {{"info", 4}, {" info  ", 7}},
-	[CONFIG_LOG_WARN] = {{"warn", 4}, {" warn  ", 7}},
-	[CONFIG_LOG_ERROR] = {{"error", 5}, {" error ", 7}},
+	[LOG_LEVEL_DEBUG] = {{"debug", 5}, {" debug ", 7}},
+	[LOG_LEVEL_INFO] = {{"info", 4}, {" info  ", 7}},
+	[LOG_LEVEL_WARN] = {{"warn", 4}, {" warn  ", 7}},
+	[LOG_LEVEL_ERROR] = {{"error", 5}, {" error ", 7}},
 };
 
-void event_set_level(enum config_log_level level)
+void event_set_level(enum log_level level)
 {
 	atomic_store_explicit(&lowest, (int)level, memory_order_relaxed);
 }
 
-void event_set_format(enum config_log_format format)
+void event_set_format(enum log_format format)
 {
 	atomic_store_explicit(&line_format, (int)format, memory_order_relaxed);
 }
 
-static void put_text(struct line *l, enum config_log_level level, struct span words)
+static void put_text(struct line *l, enum log_level level, struct span words)
 {
 	line_put(l, levels[level].column);
 	line_put_escaped(l, words, LINE_PLAIN);
 	line_put_literal(l, "\n");
 }
 
-static void put_json(struct line *l, enum config_log_level level, struct span words)
+static void put_json(struct line *l, enum log_level level, struct span words)
 {
 	line_put_literal(l, "\",\"level\":\"");
 	line_put(l, levels[level].name);
@@ -64,7 +64,7 @@ static struct span format_words(char words[static WORDS_BYTES_MAX], const char *
 	return span_of(words, WORDS_BYTES_MAX - 1);
 }
 
-void event_log(enum config_log_level level, const char *fmt, ...)
+void event_log(enum log_level level, const char *fmt, ...)
 {
 	char bytes[WORDS_BYTES_MAX * LINE_ESCAPED_BYTES + 128], words[WORDS_BYTES_MAX];
 	struct line l = {bytes, bytes + sizeof(bytes)};
@@ -79,7 +79,7 @@ void event_log(enum config_log_level level, const char *fmt, ...)
 	text = format_words(words, fmt, args);
 	va_end(args);
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (atomic_load_explicit(&line_format, memory_order_relaxed) == CONFIG_LOG_JSON) {
+	if (atomic_load_explicit(&line_format, memory_order_relaxed) == LOG_FORMAT_JSON) {
 		line_put_literal(&l, "{\"time\":\"");
 		line_put_time(&l, (uint64_t)now.tv_sec * 1000000, false);
 		put_json(&l, level, text);

@@ -1,4 +1,4 @@
-#include "answer.h"
+#include <ringway/proxy/answer.h>
 
 #include <string.h>
 #include <time.h>

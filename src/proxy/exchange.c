@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "answer.h"
+#include <ringway/proxy/answer.h>
 #include "slots.h"
 
 static void exchange_run(struct runnable *r);

@@ -8,10 +8,16 @@
 #ifndef RINGWAY_OBSERVE_ACCESS_LOG_H
 #define RINGWAY_OBSERVE_ACCESS_LOG_H
 
-#include <ringway/config/config.h>
+#include <ringway/observe/log.h>
 #include <ringway/observe/access.h>
 
 struct access_log;
+
+struct access_log_output {
+	const char *output; /* "stdout", "stderr" or a path */
+	enum log_format format;
+	bool access; /* false: nothing is logged */
+};
 
 struct access_log_stats {
 	uint64_t written;      /* records that are in the output */
@@ -24,7 +30,7 @@ struct access_log_stats {
  * takes some 400 bytes). -errno when the file cannot be opened. With logging->access
  * off nothing is opened and access_log_put() does nothing. */
 #define ACCESS_LOG_RING_BYTES_MIN (32 * KIB)
-int access_log_create(const struct config_logging *logging, unsigned shards, size_t ring_bytes,
+int access_log_create(const struct access_log_output *logging, unsigned shards, size_t ring_bytes,
                       struct access_log **ret_log);
 /* Writes what is in the rings, stops the thread, closes the file. No shard may put
  * any more. NULL is taken. */
@@ -40,7 +46,7 @@ bool access_log_put(struct access_log *log, unsigned shard, const struct access_
 void access_log_reopen(struct access_log *log);
 /* Another output or format, or access logging on or off. What was put before goes
  * to the old one; keeps the old one on error. Not from two threads at once. */
-int access_log_switch(struct access_log *log, const struct config_logging *logging);
+int access_log_switch(struct access_log *log, const struct access_log_output *logging);
 void access_log_stats(const struct access_log *log, struct access_log_stats *ret_stats);
 
 #endif

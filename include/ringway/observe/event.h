@@ -6,15 +6,16 @@
 #ifndef RINGWAY_OBSERVE_EVENT_H
 #define RINGWAY_OBSERVE_EVENT_H
 
-#include <ringway/config/config.h>
+#include <ringway/base/base.h>
+#include <ringway/observe/log.h>
 
-void event_set_level(enum config_log_level level);
-void event_set_format(enum config_log_format format);
-void event_log(enum config_log_level level, const char *fmt, ...) PRINTF(2, 3);
+void event_set_level(enum log_level level);
+void event_set_format(enum log_format format);
+void event_log(enum log_level level, const char *fmt, ...) PRINTF(2, 3);
 
-#define event_debug(...) event_log(CONFIG_LOG_DEBUG, __VA_ARGS__)
-#define event_info(...) event_log(CONFIG_LOG_INFO, __VA_ARGS__)
-#define event_warn(...) event_log(CONFIG_LOG_WARN, __VA_ARGS__)
-#define event_error(...) event_log(CONFIG_LOG_ERROR, __VA_ARGS__)
+#define event_debug(...) event_log(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define event_info(...) event_log(LOG_LEVEL_INFO, __VA_ARGS__)
+#define event_warn(...) event_log(LOG_LEVEL_WARN, __VA_ARGS__)
+#define event_error(...) event_log(LOG_LEVEL_ERROR, __VA_ARGS__)
 
 #endif

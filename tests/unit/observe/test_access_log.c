@@ -26,7 +26,7 @@ static char path[PATH_MAX], other_path[PATH_MAX];
 static int make_dir(void **state UNUSED)
 {
 	/* What fails here is meant to; its words would only stand between the results. */
-	event_set_level(CONFIG_LOG_ERROR + 1);
+	event_set_level(LOG_LEVEL_ERROR + 1);
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof(path), "%s/access.log", dir);
@@ -46,9 +46,9 @@ static int remove_dir(void **state UNUSED)
 	return rmdir(dir);
 }
 
-static struct config_logging to(const char *output)
+static struct access_log_output to(const char *output)
 {
-	return (struct config_logging){.format = CONFIG_LOG_JSON, .output = output, .access = true};
+	return (struct access_log_output){.format = LOG_FORMAT_JSON, .output = output, .access = true};
 }
 
 static struct access_record record_of(uint16_t shard, uint32_t number)
@@ -147,7 +147,7 @@ static void check_order(json_t *json, void *arg)
 
 static void two_shards_lose_nothing_that_was_taken(void **state UNUSED)
 {
-	struct config_logging logging = to(path);
+	struct access_log_output logging = to(path);
 	struct order order = {.last = {-1, -1}};
 	struct shard_thread shards[2];
 	struct access_log_stats stats;
@@ -176,7 +176,7 @@ static void two_shards_lose_nothing_that_was_taken(void **state UNUSED)
 
 static void a_sleeping_writer_is_woken_by_one_record(void **state UNUSED)
 {
-	struct config_logging logging = to(path);
+	struct access_log_output logging = to(path);
 	struct access_record record = record_of(0, 1);
 	struct access_log *log;
 
@@ -200,7 +200,7 @@ static uint64_t now_ns(void)
 
 static void a_ring_that_fills_up_cuts_the_nap_short(void **state UNUSED)
 {
-	struct config_logging logging = to(path);
+	struct access_log_output logging = to(path);
 	struct access_record record = record_of(0, 1);
 	unsigned short_rounds = 0;
 	struct access_log *log;
@@ -223,7 +223,7 @@ static void a_ring_that_fills_up_cuts_the_nap_short(void **state UNUSED)
 
 static void what_does_not_fit_is_dropped_and_counted(void **state UNUSED)
 {
-	struct config_logging logging = to("stdout");
+	struct access_log_output logging = to("stdout");
 	struct access_record record = record_of(0, 1);
 	struct access_log_stats stats;
 	int saved = dup(STDOUT_FILENO), ends[2], put = 0;
@@ -248,7 +248,7 @@ static void what_does_not_fit_is_dropped_and_counted(void **state UNUSED)
 
 static void a_pipe_that_breaks_ends_nothing(void **state UNUSED)
 {
-	struct config_logging logging = to("stdout");
+	struct access_log_output logging = to("stdout");
 	struct access_record record = record_of(0, 1);
 	int saved = dup(STDOUT_FILENO), ends[2];
 	struct access_log *log;
@@ -272,7 +272,7 @@ static void a_pipe_that_breaks_ends_nothing(void **state UNUSED)
 
 static void a_full_disk_is_counted_and_later_lines_are_whole(void **state UNUSED)
 {
-	struct config_logging logging = to(path);
+	struct access_log_output logging = to(path);
 	struct access_record record = record_of(0, 1);
 	struct rlimit before, small = {.rlim_cur = 1000};
 	struct access_log_stats stats;
@@ -311,7 +311,7 @@ static void a_full_disk_is_counted_and_later_lines_are_whole(void **state UNUSED
 
 static void reopening_goes_on_in_a_new_file(void **state UNUSED)
 {
-	struct config_logging logging = to(path);
+	struct access_log_output logging = to(path);
 	struct access_record record = record_of(0, 1);
 	struct access_log *log;
 	struct stat st;
@@ -335,7 +335,7 @@ static void reopening_goes_on_in_a_new_file(void **state UNUSED)
 static void a_file_that_cannot_be_reopened_leaves_the_old_one(void **state UNUSED)
 {
 	char sub[PATH_MAX + 8], moved[PATH_MAX + 8], file[PATH_MAX + 32], moved_file[PATH_MAX + 32];
-	struct config_logging logging = to(file);
+	struct access_log_output logging = to(file);
 	struct access_record record = record_of(0, 1);
 	struct access_log *log;
 
@@ -366,7 +366,7 @@ static void on_usr1(int signal UNUSED)
 
 static void reopening_works_from_a_signal_handler(void **state UNUSED)
 {
-	struct config_logging logging = to(path);
+	struct access_log_output logging = to(path);
 	struct sigaction before, action = {.sa_handler = on_usr1};
 	struct access_record record = record_of(0, 1);
 	struct access_log *log;
@@ -387,13 +387,13 @@ static void reopening_works_from_a_signal_handler(void **state UNUSED)
 
 static void a_switch_takes_effect_from_the_next_record_on(void **state UNUSED)
 {
-	struct config_logging first = to(path), second = to(other_path), off = to(path);
+	struct access_log_output first = to(path), second = to(other_path), off = to(path);
 	struct access_record record = record_of(0, 1);
 	struct access_log *log;
 	char line[4096];
 	FILE *in;
 
-	second.format = CONFIG_LOG_TEXT;
+	second.format = LOG_FORMAT_TEXT;
 	off.access = false;
 	assert_int_equal(access_log_create(&first, 1, 32 * KIB, &log), 0);
 	assert_true(access_log_put(log, 0, &record));
@@ -421,7 +421,7 @@ static void a_switch_takes_effect_from_the_next_record_on(void **state UNUSED)
 
 static void an_output_that_cannot_be_opened_is_an_error(void **state UNUSED)
 {
-	struct config_logging good = to(path), bad = to("/nonexistent/access.log");
+	struct access_log_output good = to(path), bad = to("/nonexistent/access.log");
 	struct access_record record = record_of(0, 1);
 	struct access_log *log = NULL;
 
@@ -439,7 +439,7 @@ static void an_output_that_cannot_be_opened_is_an_error(void **state UNUSED)
 
 static void when_it_is_off_nothing_is_opened(void **state UNUSED)
 {
-	struct config_logging off = to(path);
+	struct access_log_output off = to(path);
 	struct access_record record = record_of(0, 1);
 	struct access_log *log;
 

@@ -25,8 +25,8 @@ static int catch_stderr(void **state UNUSED)
 	dup2(ends[1], STDERR_FILENO);
 	close(ends[1]);
 	reader = ends[0];
-	event_set_level(CONFIG_LOG_INFO);
-	event_set_format(CONFIG_LOG_TEXT);
+	event_set_level(LOG_LEVEL_INFO);
+	event_set_format(LOG_FORMAT_TEXT);
 	return 0;
 }
 
@@ -75,10 +75,10 @@ static void events_below_the_level_are_not_written(void **state UNUSED)
 {
 	event_debug("no");
 	assert_string_equal(written(), "");
-	event_set_level(CONFIG_LOG_ERROR);
+	event_set_level(LOG_LEVEL_ERROR);
 	event_warn("no");
 	assert_string_equal(written(), "");
-	event_set_level(CONFIG_LOG_DEBUG);
+	event_set_level(LOG_LEVEL_DEBUG);
 	event_debug("yes");
 	assert_string_equal(after_time(written()), "debug yes\n");
 }
@@ -87,7 +87,7 @@ static void an_event_is_one_json_object(void **state UNUSED)
 {
 	json_t *json;
 
-	event_set_format(CONFIG_LOG_JSON);
+	event_set_format(LOG_FORMAT_JSON);
 	event_warn("a \"%s\"\n\xff", "b");
 	json = json_loads(written(), JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(json);
@@ -105,7 +105,7 @@ static void long_words_are_cut_and_say_so(void **state UNUSED)
 	size_t len;
 
 	memset(much, '\x01', sizeof(much) - 1);
-	event_set_format(CONFIG_LOG_JSON);
+	event_set_format(LOG_FORMAT_JSON);
 	event_info("%s", much);
 	len = strlen(written());
 	assert_true(len > 6000);
