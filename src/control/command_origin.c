@@ -18,7 +18,7 @@ static const char yaml[] = "version: 1\n"
 			   "gateway: {max_connections: 4096}\n"
 			   "runtime: {shards: %s, drain: 5s}\n"
 			   "listeners: [{name: origin, address: %s}]\n"
-			   "monitoring: {logging: {access: off}}\n";
+			   "monitoring: {logging: {access: off, format: text}}\n";
 
 static int run(const struct command *c, int len, char **arguments)
 {

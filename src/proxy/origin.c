@@ -303,6 +303,15 @@ static const struct source source_close = {close_start, nothing, NULL};
 
 /* ---- paths ---- */
 
+static const struct source *refuse(struct origin *o, uint16_t status, const char *detail)
+{
+	timer_stop(&o->timer);
+	o->due_ns = 0;
+	o->status = status;
+	o->problem = detail;
+	return &source_text;
+}
+
 static const struct source *begin_echo(struct origin *o, const uint64_t *numbers UNUSED)
 {
 	const struct http_head *r = &o->x->request;
@@ -310,7 +319,7 @@ static const struct source *begin_echo(struct origin *o, const uint64_t *numbers
 	if (r->framing != HTTP_FRAMING_NONE && r->method != HTTP_METHOD_HEAD)
 		return &source_echo;
 	o->text = describe(o->x);
-	return o->text.ptr ? &source_text : NULL;
+	return o->text.ptr ? &source_text : refuse(o, 503, "the origin is out of memory");
 }
 
 static bool asks_for_chunks(struct span query)
@@ -385,7 +394,7 @@ static const struct page {
 	const char *name;
 	unsigned numbers;
 	bool takes_rest; /* whatever stands behind it */
-	/* NULL: a number that is out of range (or no memory). */
+	/* NULL: a number that is out of range. */
 	const struct source *(*begin)(struct origin *o, const uint64_t *numbers);
 } pages[] = {
 	{"bytes", 1, false, begin_bytes},   {"echo", 0, true, begin_echo},
@@ -419,13 +428,12 @@ static bool read_numbers(const struct page *page, struct span rest, uint64_t *nu
 	return page->takes_rest || !rest.len;
 }
 
-static const struct source *refuse(struct origin *o, uint16_t status, const char *detail)
+static const struct page *find_page(struct span name)
 {
-	timer_stop(&o->timer);
-	o->due_ns = 0;
-	o->status = status;
-	o->problem = detail;
-	return &source_text;
+	for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+		if (span_eq(name, span_str(pages[i].name)))
+			return &pages[i];
+	return NULL;
 }
 
 static const struct source *choose(struct origin *o)
@@ -433,24 +441,21 @@ static const struct source *choose(struct origin *o)
 	const struct source *source = NULL;
 	struct span rest = o->x->request.path;
 	uint64_t numbers[NUMBERS_MAX];
+	const struct page *page;
 	struct span name;
 
 	/* OPTIONS asks with "*" for the server as a whole (RFC 9110 section 9.3.7). */
 	if (span_eq(rest, SPAN("*")))
 		return begin_help(o, numbers);
-	if (!next_segment(&rest, &name))
-		return refuse(o, 404, "the origin has no such path; / lists what there is");
-	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-		if (!span_eq(name, span_str(pages[i].name)))
-			continue;
-		if (read_numbers(&pages[i], rest, numbers))
-			source = pages[i].begin(o, numbers);
-		if (source)
-			return source;
+	page = next_segment(&rest, &name) ? find_page(name) : NULL;
+	if (page && read_numbers(page, rest, numbers))
+		source = page->begin(o, numbers);
+	if (source)
+		return source;
+	if (page && page->numbers)
 		return refuse(o, 400,
 			      "a number in the path is missing or out of range; "
 			      "/ lists what there is");
-	}
 	return refuse(o, 404, "the origin has no such path; / lists what there is");
 }
 
