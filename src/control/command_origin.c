@@ -11,11 +11,13 @@ static const struct made_config_origin origins[] = {
 	{"shards", "--shards"},
 };
 
-/* More connections than a proxy has by default, since the pools of several may end here.
- * No access log: it would be most of the work. */
+/* More connections than a proxy has by default, since the pools of several may end here, and
+ * more patience: a proxy whose client pauses does not read from us either. No access log: it
+ * would be most of the work. */
 static const char yaml[] = "version: 1\n"
 			   "instance: %s\n"
 			   "gateway: {max_connections: 4096}\n"
+			   "client: {body_idle: 10m, write_idle: 10m}\n"
 			   "runtime: {shards: %s, drain: 5s}\n"
 			   "listeners: [{name: origin, address: %s}]\n"
 			   "monitoring: {logging: {access: off, format: text}}\n";

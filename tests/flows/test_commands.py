@@ -174,6 +174,16 @@ class TestNobodyAnswers:
         assert done.stdout == ""
         assert "admin.sock" in done.stderr
 
+    def test_a_process_that_hangs(self, name, short, full):
+        if name == "reload" or not full:
+            pytest.skip("takes 10 s, and a minute for reload")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(short / "admin.sock"))
+            listener.listen()
+            done = command(name, "--socket", short / "admin.sock", timeout_s=30.0)
+        assert done.returncode == 1
+        assert "no answer in time" in done.stderr
+
     def test_either_a_name_or_a_path(self, name):
         done = command(name, "--socket", "/x", "--instance", "x")
         assert done.returncode == 2
