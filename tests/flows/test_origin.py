@@ -133,9 +133,10 @@ def test_a_long_echo_is_sent_while_it_comes(origin, size):
         sending.join()
         assert response.body == body
         assert response.value("Content-Length") == b"%d" % size
-        # Its head went out before the request was read: whether that ends well is not known.
-        assert response.value("Connection") == b"close"
-        assert client.ends()
+        if size > 2 * BLOCK:
+            # Its head went out before the request was read: how that ends was not known.
+            assert response.value("Connection") == b"close"
+            assert client.ends()
 
 
 @pytest.mark.parametrize("size, piece", [(0, 1), (10, 3), (5000, 7), (300000, 10000)])

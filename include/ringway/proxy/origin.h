@@ -1,8 +1,8 @@
 /* The site of `ringway origin`: an origin for demos, tests and load.
  *
  * Every request is read to its end before the answer begins, so that the connection can go
- * on whatever was sent; only an echo that is longer than a block is sent while it comes in,
- * and is the last answer of its connection. Each answer takes one block at a time, however
+ * on whatever was sent. Only an echo that does not fit a block is sent while it comes in, and
+ * is then the last answer of its connection. Each answer takes one block at a time, however
  * long it is.
  */
 #ifndef RINGWAY_PROXY_ORIGIN_H
