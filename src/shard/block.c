@@ -23,21 +23,21 @@
 int block_pool_init(struct block_pool *pool, uint32_t capacity)
 {
 	memset(pool, 0, sizeof(*pool));
-	pool->free = malloc(capacity * sizeof(*pool->free));
-	if (!pool->free)
-		return -ENOMEM;
 	pool->memory = mmap(NULL, capacity * BLOCK_STRIDE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (pool->memory == MAP_FAILED) {
-		free(pool->free);
 		pool->memory = NULL;
-		pool->free = NULL;
+		return -ENOMEM;
+	}
+	pool->capacity = capacity;
+	pool->free = malloc(capacity * sizeof(*pool->free));
+	if (!pool->free) {
+		block_pool_fini(pool);
 		return -ENOMEM;
 	}
 	/* Most messages touch one page of a block; huge pages would make each cost
 	 * two megabytes. */
 	madvise(pool->memory, capacity * BLOCK_STRIDE, MADV_NOHUGEPAGE);
-	pool->capacity = capacity;
 	return 0;
 }
 
