@@ -1,12 +1,10 @@
 /* Start, signals and end of the process.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,21 +49,26 @@ void logging_apply(const struct config_logging *logging)
 
 /* ---- what must be had before anything starts ---- */
 
+/* A name in the abstract socket namespace: it is gone when the process is, however it
+ * ended, and leaves no file behind. */
 static int take_lock(struct instance *in, const struct config *config)
 {
-	char path[512];
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int len = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "ringway/%s",
+			   config->instance);
 
-	snprintf(path, sizeof(path), "%s.lock", config->admin.socket);
-	in->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (in->lock_fd < 0) {
-		event_error("cannot create the lock %s: %s (admin.socket says where it is)", path,
-			    strerror(errno));
-		return -errno;
+	if (len >= (int)sizeof(name.sun_path) - 1) {
+		event_error("instance `%s`: the name is too long", config->instance);
+		return -ENAMETOOLONG;
 	}
-	if (flock(in->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		event_error("instance `%s` runs already: %s is locked; give this one another "
-			    "`instance:`",
-			    config->instance, path);
+	in->lock_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (in->lock_fd < 0)
+		return -errno;
+	if (bind(in->lock_fd, (struct sockaddr *)&name,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) != 0) {
+		event_error("instance `%s` runs already on this host; give this one another "
+			    "name with `instance:`",
+			    config->instance);
 		return -EBUSY;
 	}
 	return 0;
