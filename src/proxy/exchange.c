@@ -6,7 +6,7 @@
 #include "slots.h"
 
 static void exchange_run(struct runnable *r);
-static void end(struct exchange *x);
+static void end(struct exchange *x, void (*let_go)(struct http_stream *client));
 static void on_deadline(struct timer *t);
 static void on_resume(struct policy_run *run);
 
@@ -332,8 +332,7 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *detail,
 	if (!x->record.cause)
 		x->record.cause = cause;
 	if (x->answer_begun) {
-		x->client->ops->abort(x->client);
-		end(x);
+		end(x, x->client->ops->abort);
 		return;
 	}
 	answer_problem(x, status, detail, NULL, 0);
@@ -349,8 +348,7 @@ static void step_client_fault(struct exchange *x)
 	if (x->answer_begun && x->client->out_ended && !x->client->sending) {
 		/* It has everything; only the rest of its own message is missing. */
 		stop_source(x);
-		x->client->ops->release(x->client);
-		end(x);
+		end(x, x->client->ops->release);
 	} else if (!x->answer_begun && cause == ACCESS_CLIENT_TIMEOUT) {
 		exchange_fail(x, 408, "the request body took too long", cause);
 	} else if (!x->answer_begun && cause == ACCESS_CLIENT_BAD_REQUEST) {
@@ -358,8 +356,7 @@ static void step_client_fault(struct exchange *x)
 	} else if (!x->answer_begun || !x->client->out_ended || cause == ACCESS_CLIENT_CLOSED) {
 		stop_source(x);
 		x->record.cause = cause;
-		x->client->ops->abort(x->client);
-		end(x);
+		end(x, x->client->ops->abort);
 	}
 	/* Else: a fixed answer is on its way; its end decides. */
 }
@@ -380,6 +377,17 @@ static void step_deadline(struct exchange *x)
 		      total ? ACCESS_TOTAL_TIMEOUT : ACCESS_ATTEMPT_TIMEOUT);
 	if (x->step != EXCHANGE_END)
 		set_deadline(x);
+}
+
+/* The slot first: releasing the stream begins the request that waits behind this one, if
+ * there is one, and its exchange may be the last that fits. */
+static void part(struct exchange *x)
+{
+	struct http_stream *client = x->client;
+	void (*let_go)(struct http_stream *client) = x->let_go;
+
+	give_exchange(x);
+	let_go(client);
 }
 
 static void exchange_run(struct runnable *r)
@@ -403,11 +411,10 @@ static void exchange_run(struct runnable *r)
 	if (x->step != EXCHANGE_END && x->answer_begun && x->client->out_ended &&
 	    !x->client->sending) {
 		stop_source(x);
-		x->client->ops->release(x->client);
-		end(x);
+		end(x, x->client->ops->release);
 	}
 	if (x->step == EXCHANGE_END)
-		give_exchange(x);
+		part(x);
 }
 
 /* ---- the end ---- */
@@ -453,10 +460,10 @@ static void log_request(struct exchange *x)
 	access_log_put(x->front->shared->access_log, r->shard, r);
 }
 
-/* The stream is the protocol's again already; the slot goes back in exchange_run(), which
- * everything here is called from. */
-static void end(struct exchange *x)
+/* Everything here is called from exchange_run(), which goes on with part(). */
+static void end(struct exchange *x, void (*let_go)(struct http_stream *client))
 {
 	x->step = EXCHANGE_END;
+	x->let_go = let_go;
 	log_request(x);
 }

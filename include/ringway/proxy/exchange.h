@@ -57,6 +57,7 @@ struct exchange {
 	struct exchange *next_free;
 	struct arena arena;
 	enum exchange_step step;
+	void (*let_go)(struct http_stream *client); /* END only: how the client's stream ends */
 
 	struct http_head request;
 	struct attributes attributes;
