@@ -28,8 +28,8 @@ static void check_collisions(struct loader *l, const struct address *address,
 
 		if (collide(address, &other->address))
 			say(l, CONFIG_ERROR, node->at, path,
-			    "listener `%s` (%s:%u) has this address and port already", other->name,
-			    other->place.file, other->place.line);
+			    "%s is taken already, by listener `%s` (%s:%u)", shown(l, node),
+			    other->name, other->place.file, other->place.line);
 	}
 }
 
@@ -249,8 +249,9 @@ static void check_shadowed(struct loader *l, struct route_draft *const *earlier,
 		by = taker(earlier, len, r, &r->hosts[i]);
 	if (by)
 		say(l, CONFIG_WARNING, draft->node->at, draft->path,
-		    "can never match: route `%s` (%s:%u) takes these requests", by->name,
-		    by->place.file, by->place.line);
+		    "%s can never match: route `%s` (%s:%u) takes these requests",
+		    shown(l, yaml_find(draft->node, "path")->value), by->name, by->place.file,
+		    by->place.line);
 }
 
 void check_shadowed_routes(struct loader *l)

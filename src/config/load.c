@@ -198,6 +198,7 @@ static void read_tree(struct files *files, struct file *f)
 		return;
 	if (tree->kind != YAML_MAPPING) {
 		say(l, CONFIG_ERROR, tree->at, "", "the file must be a mapping of keys");
+		l->unparsed = true;
 		return;
 	}
 	for (const struct yaml_entry *e = tree->first; e; e = e->next) {
@@ -331,7 +332,7 @@ static int load_whole(const char *path, const struct span *text, struct config *
 	struct load_memory memory = {.source = {memory_take, memory_give}};
 	struct loader *l = calloc(1, sizeof(*l));
 	struct config *c = calloc(1, sizeof(*c));
-	int err = -ENOMEM;
+	volatile int err = -ENOMEM; /* holds over the jump */
 
 	report_init(ret_report, &memory.source);
 	if (l && c && !setjmp(memory.out)) {

@@ -48,7 +48,7 @@ struct loader {
 	struct yaml_library yaml;
 	const struct source *main;   /* the file that was asked for */
 	const struct yaml_node *top; /* of all files together */
-	bool unparsed;               /* some file is no YAML; its errors are said */
+	bool unparsed;               /* some file is no YAML or no mapping */
 	bool isolated;               /* neither includes nor ${file:} */
 	struct span path;            /* of the mapping or value being read, in scratch */
 	struct service_draft *services;
