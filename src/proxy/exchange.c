@@ -24,7 +24,6 @@ void exchange_news(void *exchange)
 
 /* ---- slots ---- */
 
-/* One for each client connection, so there is always one. */
 static struct exchange *take_exchange(struct front *f)
 {
 	struct exchange *x = f->free_exchange;
@@ -33,7 +32,7 @@ static struct exchange *take_exchange(struct front *f)
 	if (x) {
 		f->free_exchange = x->next_free;
 	} else {
-		must(f->exchanges_used_ever < f->clients_len);
+		must(f->exchanges_used_ever < exchange_slots(f));
 		x = (struct exchange *)(f->exchanges + f->exchanges_used_ever++ * EXCHANGE_SLOT_BYTES);
 	}
 	memset(x, 0, sizeof(*x));

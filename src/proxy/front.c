@@ -75,7 +75,7 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 
 	f->parser_fields = calloc(PARSER_FIELDS, sizeof(*f->parser_fields));
 	f->clients = reserve(limits->clients * sizeof(*f->clients));
-	f->exchanges = reserve((size_t)limits->clients * EXCHANGE_SLOT_BYTES);
+	f->exchanges = reserve(exchange_slots(f) * EXCHANGE_SLOT_BYTES);
 	f->listeners = calloc(limits->listeners, sizeof(*f->listeners));
 	h1_parser_init(&f->parser, &upstream_limits, f->parser_fields);
 	if (f->parser_fields && f->clients && f->exchanges && f->listeners &&
@@ -94,7 +94,7 @@ void front_fini(struct front *f)
 	if (f->clients)
 		munmap(f->clients, f->clients_len * sizeof(*f->clients));
 	if (f->exchanges)
-		munmap(f->exchanges, (size_t)f->clients_len * EXCHANGE_SLOT_BYTES);
+		munmap(f->exchanges, exchange_slots(f) * EXCHANGE_SLOT_BYTES);
 	f->parser_fields = NULL;
 	f->listeners = NULL;
 	f->clients = NULL;
