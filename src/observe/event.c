@@ -1,6 +1,8 @@
 #include <ringway/observe/event.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +13,8 @@
 
 /* Long enough for a path and a reason; longer words end in "...". */
 #define WORDS_BYTES_MAX 1024
+/* How long an event waits for standard error to take it. */
+#define WAIT_MS 100
 
 static _Atomic int lowest = LOG_LEVEL_INFO;
 static _Atomic int line_format = LOG_FORMAT_TEXT;
@@ -64,6 +68,36 @@ static struct span format_words(char words[static WORDS_BYTES_MAX], const char *
 	return span_of(words, WORDS_BYTES_MAX - 1);
 }
 
+/* A pipe that nobody reads must not stop the control shard: what does not go out in time
+ * is lost, and those after it do not wait again. */
+static bool is_writable(void)
+{
+	static _Atomic bool stuck;
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+	int ready;
+
+	do
+		ready = poll(&p, 1, atomic_load(&stuck) ? 0 : WAIT_MS);
+	while (ready < 0 && errno == EINTR);
+	atomic_store(&stuck, ready == 0);
+	return ready > 0;
+}
+
+/* A failure here has nobody left to be told to. */
+static void put_line(const char *bytes, size_t len)
+{
+	while (len && is_writable()) {
+		/* Where poll() says that a pipe is writable, PIPE_BUF bytes never block; most
+		 * lines are shorter and stay in one piece. */
+		ssize_t n = write(STDERR_FILENO, bytes, min_u64(len, PIPE_BUF));
+
+		if (n < 0 && errno != EINTR)
+			return;
+		bytes += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+}
+
 void event_log(enum log_level level, const char *fmt, ...)
 {
 	char bytes[WORDS_BYTES_MAX * LINE_ESCAPED_BYTES + 128], words[WORDS_BYTES_MAX];
@@ -87,8 +121,6 @@ void event_log(enum log_level level, const char *fmt, ...)
 		line_put_time(&l, (uint64_t)now.tv_sec * 1000000, false);
 		put_text(&l, level, text);
 	}
-	/* A failure here has nobody left to be told to. */
-	while (write(STDERR_FILENO, bytes, (size_t)(l.at - bytes)) < 0 && errno == EINTR)
-		;
+	put_line(bytes, (size_t)(l.at - bytes));
 	errno = saved;
 }

@@ -1,7 +1,8 @@
 /* Events of the process (start, reload, errors that an operator must see), one line
  * each on standard error: time, level, words. Not for single requests.
  *
- * Any thread; a line is one write. Below the level nothing happens.
+ * Any thread; a line is one write. Below the level nothing happens. When standard error
+ * is a pipe that nobody reads, events are lost rather than waited for.
  */
 #ifndef RINGWAY_OBSERVE_EVENT_H
 #define RINGWAY_OBSERVE_EVENT_H

@@ -125,6 +125,20 @@ static void an_event_leaves_errno_alone(void **state UNUSED)
 	assert_int_equal(errno, ENOENT);
 }
 
+static void an_event_does_not_wait_for_a_pipe_that_nobody_reads(void **state UNUSED)
+{
+	int blocking = fcntl(STDERR_FILENO, F_GETFL) & ~O_NONBLOCK;
+
+	/* A pipe holds 64 KiB. Without a bound this test would never end. */
+	assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, blocking), 0);
+	for (int i = 0; i < 3000; i++)
+		event_info("these are some 80 bytes of an event that nobody reads, as it seems %d", i);
+	while (*written())
+		;
+	event_info("heard again");
+	assert_non_null(strstr(written(), "heard again"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +150,8 @@ int main(void)
 						release_stderr),
 		cmocka_unit_test_setup_teardown(long_words_are_cut_and_say_so, catch_stderr,
 						release_stderr),
+		cmocka_unit_test_setup_teardown(an_event_does_not_wait_for_a_pipe_that_nobody_reads,
+						catch_stderr, release_stderr),
 		cmocka_unit_test_setup_teardown(an_event_leaves_errno_alone, catch_stderr,
 						release_stderr),
 	};
