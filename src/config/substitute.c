@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* How long one that writes a pipe may think: `ringway run <(generate)`. */
+#define READ_WAIT_MS 5000
 
 /* Escapes and folding never make or hide a `$` (other than "\x24", then the value's
  * own place must do), so the nth of the value is the nth between its bytes. */
@@ -49,7 +53,8 @@ int read_file(struct arena *arena, const char *path, size_t max, struct span *re
 {
 	/* Pages that stay unread cost nothing. */
 	char *text = arena_text(arena, max + 1);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	size_t len = 0;
 	ssize_t n;
 	int err = 0;
@@ -57,6 +62,12 @@ int read_file(struct arena *arena, const char *path, size_t max, struct span *re
 	if (fd < 0)
 		return -errno;
 	do {
+		/* A FIFO that nobody writes to would hold a reload for ever. */
+		if (poll(&p, 1, READ_WAIT_MS) == 0) {
+			errno = ETIMEDOUT;
+			n = -1;
+			break;
+		}
 		n = read(fd, text + len, max + 1 - len);
 		if (n > 0)
 			len += (size_t)n;
