@@ -14,6 +14,10 @@
 
 /* Admin and monitoring are for few: this is what they can hold at a time. */
 #define CONTROL_CLIENTS 256
+/* What whoever reaches the monitoring port leaves to the admin socket; and what is left
+ * while the place of an idle connection is being given up. */
+#define ADMIN_CLIENTS 64
+#define CLIENT_SLACK  16
 #define LETTERS_NS (5 * NS_PER_MS)
 
 /* ---- sites ---- */
@@ -102,8 +106,9 @@ static void begin_admin(const struct site *site UNUSED, struct exchange *x)
 	}
 }
 
-const struct site control_monitoring_site = {.begin = begin_monitoring};
-const struct site control_admin_site = {.begin = begin_admin};
+const struct site control_monitoring_site = {.begin = begin_monitoring,
+					     .leaves_free = ADMIN_CLIENTS};
+const struct site control_admin_site = {.begin = begin_admin, .leaves_free = CLIENT_SLACK};
 
 /* ---- drain and end ---- */
 
@@ -150,8 +155,9 @@ void control_on_reload_signal(void *to, const struct mail *mail UNUSED)
 {
 	struct instance *in = to;
 
+	/* The one in progress may have read the file before its last change. */
 	if (!reload_begin(in, NULL))
-		event_warn("reload: one is in progress already");
+		in->reload_again = true;
 }
 
 void control_on_drained(void *to, const struct mail *mail)
@@ -183,7 +189,15 @@ void control_on_report(void *to, const struct mail *mail UNUSED)
 
 void control_on_unused(void *to, const struct mail *mail)
 {
-	reload_snapshot_unused(to, mail->ptr[1]);
+	struct data_shard *ds = mail->ptr[0];
+	struct snapshot *s = atomic_exchange(&ds->unused, NULL);
+
+	while (s) {
+		struct snapshot *next = s->refs[ds->shard.index].next_unused;
+
+		reload_snapshot_unused(to, s); /* it may be destroyed by this */
+		s = next;
+	}
 }
 
 static void on_control_unused(struct front *f, struct snapshot *s)

@@ -51,14 +51,12 @@ void data_shard_post(struct data_shard *to, void (*deliver)(void *to, const stru
 	to->letters_end = &l->next;
 }
 
-static void tell_control(struct data_shard *ds, void (*deliver)(void *to, const struct mail *mail),
-			 void *argument)
+static void tell_control(struct data_shard *ds, void (*deliver)(void *to, const struct mail *mail))
 {
-	struct mail mail = {
-		.deliver = deliver, .to = ds->instance, .ptr = {ds, argument}};
+	struct mail mail = {.deliver = deliver, .to = ds->instance, .ptr = {ds}};
 
-	/* Each letter answers one of control's, or reports a snapshot or the end: far
-	 * fewer than fit. */
+	/* Each letter answers one of control's, of which it has one at a time, or says that
+	 * unused snapshots lie there or that all has ended: far fewer than fit. */
 	must(mailbox_post(&ds->instance->control.mailbox, CONTROL_FROM_SHARDS + ds->shard.index,
 			  &mail));
 }
@@ -70,7 +68,7 @@ static void on_swap(void *to, const struct mail *mail)
 	struct data_shard *ds = to;
 
 	front_swap(&ds->front, mail->ptr[0]);
-	tell_control(ds, control_on_swapped, NULL);
+	tell_control(ds, control_on_swapped);
 }
 
 static void on_drain(void *to, const struct mail *mail UNUSED)
@@ -109,7 +107,7 @@ static void on_report(void *to, const struct mail *mail UNUSED)
 		.stats = f->stats,
 	};
 	/* The letter publishes it: control reads when it has arrived. */
-	tell_control(ds, control_on_report, NULL);
+	tell_control(ds, control_on_report);
 }
 
 struct addresses_letter {
@@ -174,12 +172,20 @@ void data_shard_post_addresses(struct data_shard *to, uint32_t endpoint,
 
 static void on_front_drained(struct front *f)
 {
-	tell_control(f->owner, control_on_drained, NULL);
+	tell_control(f->owner, control_on_drained);
 }
 
 static void on_snapshot_unused(struct front *f, struct snapshot *s)
 {
-	tell_control(f->owner, control_on_unused, s);
+	struct data_shard *ds = f->owner;
+	struct snapshot *older = atomic_load(&ds->unused);
+
+	do
+		s->refs[f->shard->index].next_unused = older;
+	while (!atomic_compare_exchange_weak(&ds->unused, &older, s));
+	/* Else there is a letter on its way already. */
+	if (!older)
+		tell_control(ds, control_on_unused);
 }
 
 static void pin(struct data_shard *ds)

@@ -51,6 +51,10 @@ struct data_shard {
 	int *listen_fds; /* by listener; the front's once it listens */
 	int err;         /* of its start; control and main read it after `started` */
 	sem_t started;
+	/* Snapshots that have no request left here, by snapshot_refs.next_unused: the shard
+	 * puts in front, control takes all. A letter for each could be more than its mailbox
+	 * holds: at the drain limit the requests of a thousand reloads end in one turn. */
+	_Atomic(struct snapshot *) unused;
 	/* Control's side. */
 	bool drained;
 	struct letter *letters; /* oldest first */
@@ -98,6 +102,7 @@ struct instance {
 	/* Of the control thread. */
 	struct snapshot *snapshot; /* the newest one */
 	struct reload *reload;     /* one in progress */
+	bool reload_again;         /* a signal asked for another meanwhile */
 	struct list status_waiters;
 	unsigned status_reports; /* still to come */
 	unsigned swaps_pending;

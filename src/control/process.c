@@ -95,12 +95,26 @@ static void raise_descriptors(uint64_t needed)
 			   (unsigned long long)(needed - limit.rlim_cur));
 }
 
+/* What the operator can do about it, "" when the error says it all. */
+static const char *listen_cure(int err)
+{
+	switch (err) {
+	case -EADDRINUSE: return "; `ss -ltnp` shows who has it";
+	case -EADDRNOTAVAIL: return "; `ip address` shows the addresses of this host";
+	case -EACCES:
+		return "; a port below 1024 needs CAP_NET_BIND_SERVICE, a path needs a directory "
+		       "that this user may write to";
+	case -ENOENT: return "; create its directory first";
+	default: return "";
+	}
+}
+
 static int say_listen_error(const char *name, const struct address *address, int err)
 {
 	char text[ADDRESS_TEXT_BYTES];
 
 	address_text(address, text);
-	event_error("cannot listen on %s (%s): %s", text, name, strerror(-err));
+	event_error("cannot listen on %s (%s): %s%s", text, name, strerror(-err), listen_cure(err));
 	return err;
 }
 
@@ -115,6 +129,34 @@ static int open_listener(struct instance *in, const struct config_listener *l, s
 	for (unsigned i = 0; i < in->shards_len && !err; i++)
 		err = listener_socket(&l->address, true, &in->shards[i].listen_fds[index]);
 	return err ? say_listen_error(l->name, &l->address, err) : 0;
+}
+
+/* A socket that nobody listens on is what a dead process left. Anything else at the path
+ * is not ours to remove: a file, or the socket of another instance. */
+static int clear_path_of_socket(const struct address *at)
+{
+	const char *path = at->un.sun_path, *what = NULL;
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) != 0)
+		return 0; /* nothing there, or something that bind() will say */
+	if (!S_ISSOCK(st.st_mode)) {
+		what = "is no socket, and is left alone";
+	} else {
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (fd < 0)
+			return -errno;
+		if (connect(fd, &at->sa, at->len) == 0 || errno == EAGAIN)
+			what = "is in use by another process";
+		close(fd);
+	}
+	if (!what) {
+		unlink(path);
+		return 0;
+	}
+	event_error("admin.socket: %s %s; give this instance another path", path, what);
+	return -EADDRINUSE;
 }
 
 static int open_control_listeners(struct instance *in, const struct config *config)
@@ -135,8 +177,9 @@ static int open_control_listeners(struct instance *in, const struct config *conf
 		return -ENAMETOOLONG;
 	}
 	strcpy(admin.un.sun_path, config->admin.socket);
-	/* The lock is ours, so a socket that lies there is a dead process's. */
-	unlink(config->admin.socket);
+	err = clear_path_of_socket(&admin);
+	if (err)
+		return err;
 	mask = umask(0117);
 	err = listener_socket(&admin, false, &in->admin_fd);
 	umask(mask);
@@ -152,7 +195,7 @@ static void make_directory_of(const char *path)
 	slash = strrchr(dir, '/');
 	if (slash && slash != dir) {
 		*slash = '\0';
-		mkdir(dir, 0750); /* whether that went well shows when the lock is made */
+		mkdir(dir, 0750); /* whether that went well shows when the socket is made */
 	}
 }
 
@@ -298,18 +341,17 @@ static void stop_unstarted(struct instance *in)
 
 static void end(struct instance *in)
 {
-	const char *admin = in->snapshot ? in->snapshot->config->admin.socket : NULL;
-
 	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
 		if (in->shards[i].has_thread)
 			pthread_join(in->shards[i].thread, NULL);
 	if (in->has_control_thread)
 		pthread_join(in->control_thread, NULL);
+	/* Only now: a reload may have replaced the snapshot until here. */
+	if (in->admin_fd >= 0 && in->snapshot)
+		unlink(in->snapshot->config->admin.socket);
 	resolver_destroy(in->resolver);
 	reload_fini(in);
 	access_log_destroy(in->access_log);
-	if (in->admin_fd >= 0 && admin)
-		unlink(admin);
 	/* Nobody writes letters any more: what they would wake may go. */
 	front_fini(&in->control_front);
 	shard_fini(&in->control);

@@ -20,6 +20,7 @@ struct reload {
 	struct instance *instance;
 	struct exchange *x; /* who asked, NULL: a signal */
 	pthread_t thread;
+	bool joined;
 	uint64_t began_ns;
 	/* The config thread's results. */
 	struct snapshot *snapshot; /* NULL: it failed */
@@ -51,6 +52,17 @@ static const char *changed_listener(const struct config *was, const struct confi
 	return NULL;
 }
 
+static bool same_resolver(const struct config_resolver *a, const struct config_resolver *b)
+{
+	if (a->timeout_ns != b->timeout_ns || a->max_ttl_ns != b->max_ttl_ns ||
+	    a->servers_len != b->servers_len)
+		return false;
+	for (size_t i = 0; i < a->servers_len; i++)
+		if (!address_eq(&a->servers[i], &b->servers[i]))
+			return false;
+	return true;
+}
+
 /* What of the new file asks for a restart; NULL: nothing. */
 static const char *needs_restart(const struct instance *in, const struct config *was,
 				 const struct config *is)
@@ -65,6 +77,8 @@ static const char *needs_restart(const struct instance *in, const struct config 
 	    (is->monitoring.enabled &&
 	     !address_eq(&was->monitoring.address, &is->monitoring.address)))
 		return "monitoring.metrics_port";
+	if (!same_resolver(&was->resolver, &is->resolver))
+		return "resolver";
 	if (!same_text(was->admin.socket, is->admin.socket))
 		return "admin.socket";
 	if (was->runtime.shards != is->runtime.shards ||
@@ -195,6 +209,10 @@ static void finish(struct reload *r, bool ok)
 	in->reload = NULL;
 	free(r->report);
 	free(r);
+	if (in->reload_again) {
+		in->reload_again = false;
+		reload_begin(in, NULL);
+	}
 }
 
 static void on_built(void *to, const struct mail *mail)
@@ -206,6 +224,7 @@ static void on_built(void *to, const struct mail *mail)
 	struct retired *old;
 
 	pthread_join(r->thread, NULL);
+	r->joined = true;
 	old = r->snapshot ? malloc(sizeof(*old)) : NULL;
 	if (!old) {
 		finish(r, false);
@@ -302,7 +321,9 @@ void reload_fini(struct instance *in)
 	if (in->reload) {
 		struct reload *r = in->reload;
 
-		pthread_join(r->thread, NULL);
+		/* Joined, when the shards had no time left to swap. */
+		if (!r->joined)
+			pthread_join(r->thread, NULL);
 		if (r->snapshot != in->snapshot)
 			snapshot_destroy(r->snapshot);
 		free(r->report);

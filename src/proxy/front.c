@@ -282,13 +282,34 @@ static bool admit(struct front *f, int fd, const struct site *site)
 	return true;
 }
 
+/* Whoever holds connections and says nothing must not lock the others out: the newest one
+ * is likelier to have a question than the one that has been idle longest. */
+static bool make_room(struct front *f, const struct site *site)
+{
+	struct list *oldest;
+
+	if (f->clients_open + site->leaves_free < f->clients_len)
+		return true;
+	oldest = list_pop_front(&f->idle_clients);
+	if (!oldest)
+		return false;
+	f->stats.reclaimed++;
+	h1_server_close(&list_entry(oldest, struct client, idle_link)->h1);
+	return true;
+}
+
 static bool on_conn(struct listener *l, int fd)
 {
 	struct front_listener *fl = listener_of(l);
 	struct front *f = fl->front;
 
 	if (!fl->site->is_public) {
-		open_client(f, fd, fl->site);
+		if (make_room(f, fl->site)) {
+			open_client(f, fd, fl->site);
+		} else {
+			f->stats.refused_full++;
+			close(fd);
+		}
 		return true;
 	}
 	if (!f->waiting_len && admit(f, fd, fl->site))

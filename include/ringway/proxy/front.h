@@ -18,6 +18,8 @@ struct site {
 	/* Chooses how the exchange is answered, see exchange.h. */
 	void (*begin)(const struct site *site, struct exchange *x);
 	bool is_public; /* its requests are logged, its connections pass the gate */
+	/* Not public: places that it leaves to the others of its front. */
+	uint32_t leaves_free;
 };
 
 /* Routes, policies, upstreams: the site of the data shards. */

@@ -32,8 +32,11 @@ struct snapshot_service {
 	const struct snapshot_route *routes;
 };
 
+struct snapshot;
+
 struct snapshot_refs {
 	_Alignas(CACHE_LINE) uint32_t count;
+	struct snapshot *next_unused; /* of whoever is told that this one is unused here */
 };
 
 struct snapshot {
