@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <ringway/proxy/answer.h>
+#include "admission.h"
 #include "slots.h"
 
 static void exchange_run(struct runnable *r);
@@ -163,21 +164,6 @@ void exchange_begin_refused(struct client *client, uint16_t status, const char *
 	exchange_news(x);
 }
 
-/* An absolute target may name a scheme that this listener does not speak: what it asks
- * for is not here (RFC 9110 sections 7.4 and 15.5.20). */
-static void check_scheme(struct exchange *x)
-{
-	struct span ours = SPAN("http");
-
-	if (!x->request.scheme.len)
-		x->request.scheme = ours;
-	if (span_ieq(x->request.scheme, ours))
-		return;
-	x->step = EXCHANGE_SOURCE;
-	exchange_fail(x, 421, "the target's scheme is not this listener's",
-		      ACCESS_CLIENT_BAD_REQUEST);
-}
-
 void exchange_begin(struct client *client, const struct http_head *head)
 {
 	struct exchange *x = begin(client);
@@ -188,12 +174,12 @@ void exchange_begin(struct client *client, const struct http_head *head)
 		x->request = (struct http_head){.minor = 1};
 		set_request_id(x);
 		x->step = EXCHANGE_SOURCE;
-		exchange_fail(x, 400, "the path of the request leads out of the root",
-			      ACCESS_CLIENT_BAD_REQUEST);
+		exchange_fail(x, 503, "the gateway is out of resources", ACCESS_OUT_OF_MEMORY);
 	} else {
 		x->attributes.request = &x->request;
+		if (!x->request.scheme.len)
+			x->request.scheme = SPAN("http");
 		set_request_id(x);
-		check_scheme(x);
 	}
 	exchange_news(x);
 }
@@ -261,6 +247,8 @@ static void begin_proxy(const struct site *site UNUSED, struct exchange *x)
 	struct route_match match;
 	struct http_field allow;
 
+	if (!admission_check(x))
+		return;
 	switch (route_table_match(x->snapshot->routes, &x->request, &match)) {
 	case ROUTE_NONE:
 		exchange_fail(x, 404, "no route matches this host and path", ACCESS_NO_ROUTE);

@@ -1,4 +1,5 @@
 #include "forward.h"
+#include "admission.h"
 
 #include <time.h>
 
@@ -102,6 +103,21 @@ static void drop(struct http_fields *fields, http_field_set set)
 	fields->present &= ~set;
 }
 
+/* One hop fewer is left (RFC 9110 section 7.6.2). */
+static bool count_hop(struct exchange *x, struct http_fields *fields)
+{
+	uint64_t hops;
+	struct span value;
+
+	if (!admission_max_forwards(&x->request, &hops))
+		return true;
+	value = arena_printf(&x->arena, "%llu", (unsigned long long)hops - 1);
+	for (uint32_t i = 0; i < fields->len; i++)
+		if (fields->at[i].id == HTTP_FIELD_MAX_FORWARDS)
+			fields->at[i].value = value;
+	return value.ptr != NULL;
+}
+
 bool forward_request(struct exchange *x, struct http_head *ret_head)
 {
 	const struct http_head *from = &x->request;
@@ -119,6 +135,8 @@ bool forward_request(struct exchange *x, struct http_head *ret_head)
 	kept.present = from->fields.present;
 	h1_remove_hop_by_hop(&kept);
 	drop(&kept, not_forwarded(x));
+	if (!count_hop(x, &kept))
+		return false;
 	add(&kept, HTTP_FIELD_X_FORWARDED_FOR, forwarded_for(x));
 	add(&kept, HTTP_FIELD_X_FORWARDED_PROTO,
 	    trusted_or(x, HTTP_FIELD_X_FORWARDED_PROTO, from->scheme));
