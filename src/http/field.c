@@ -8,48 +8,47 @@ struct known {
 	char mask[24];
 	uint8_t len;
 	uint8_t id;
-	const char *spelling;
 };
 
 /* One slot per hash value; the hash is perfect over these names, which the unit test
  * proves (factors found by trial). Rows are filled in once, before main(). */
 static struct known table[64];
 
-static const char *const spellings[HTTP_FIELD_IDS] = {
-	[HTTP_FIELD_OTHER] = "",
-	[HTTP_FIELD_ACCEPT_ENCODING] = "Accept-Encoding",
-	[HTTP_FIELD_AUTHORIZATION] = "Authorization",
-	[HTTP_FIELD_CACHE_CONTROL] = "Cache-Control",
-	[HTTP_FIELD_CONNECTION] = "Connection",
-	[HTTP_FIELD_CONTENT_ENCODING] = "Content-Encoding",
-	[HTTP_FIELD_CONTENT_LENGTH] = "Content-Length",
-	[HTTP_FIELD_CONTENT_RANGE] = "Content-Range",
-	[HTTP_FIELD_CONTENT_TYPE] = "Content-Type",
-	[HTTP_FIELD_COOKIE] = "Cookie",
-	[HTTP_FIELD_DATE] = "Date",
-	[HTTP_FIELD_EXPECT] = "Expect",
-	[HTTP_FIELD_FORWARDED] = "Forwarded",
-	[HTTP_FIELD_HOST] = "Host",
-	[HTTP_FIELD_KEEP_ALIVE] = "Keep-Alive",
-	[HTTP_FIELD_LOCATION] = "Location",
-	[HTTP_FIELD_MAX_FORWARDS] = "Max-Forwards",
-	[HTTP_FIELD_PROXY_AUTHENTICATE] = "Proxy-Authenticate",
-	[HTTP_FIELD_PROXY_AUTHORIZATION] = "Proxy-Authorization",
-	[HTTP_FIELD_PROXY_CONNECTION] = "Proxy-Connection",
-	[HTTP_FIELD_SERVER] = "Server",
-	[HTTP_FIELD_SET_COOKIE] = "Set-Cookie",
-	[HTTP_FIELD_TE] = "TE",
-	[HTTP_FIELD_TRAILER] = "Trailer",
-	[HTTP_FIELD_TRANSFER_ENCODING] = "Transfer-Encoding",
-	[HTTP_FIELD_UPGRADE] = "Upgrade",
-	[HTTP_FIELD_USER_AGENT] = "User-Agent",
-	[HTTP_FIELD_VIA] = "Via",
-	[HTTP_FIELD_X_FORWARDED_FOR] = "X-Forwarded-For",
-	[HTTP_FIELD_X_FORWARDED_HOST] = "X-Forwarded-Host",
-	[HTTP_FIELD_X_FORWARDED_PORT] = "X-Forwarded-Port",
-	[HTTP_FIELD_X_FORWARDED_PROTO] = "X-Forwarded-Proto",
-	[HTTP_FIELD_X_REAL_IP] = "X-Real-IP",
-	[HTTP_FIELD_X_REQUEST_ID] = "X-Request-Id",
+static const struct span spellings[HTTP_FIELD_IDS] = {
+	[HTTP_FIELD_OTHER] = SPAN(""),
+	[HTTP_FIELD_ACCEPT_ENCODING] = SPAN("Accept-Encoding"),
+	[HTTP_FIELD_AUTHORIZATION] = SPAN("Authorization"),
+	[HTTP_FIELD_CACHE_CONTROL] = SPAN("Cache-Control"),
+	[HTTP_FIELD_CONNECTION] = SPAN("Connection"),
+	[HTTP_FIELD_CONTENT_ENCODING] = SPAN("Content-Encoding"),
+	[HTTP_FIELD_CONTENT_LENGTH] = SPAN("Content-Length"),
+	[HTTP_FIELD_CONTENT_RANGE] = SPAN("Content-Range"),
+	[HTTP_FIELD_CONTENT_TYPE] = SPAN("Content-Type"),
+	[HTTP_FIELD_COOKIE] = SPAN("Cookie"),
+	[HTTP_FIELD_DATE] = SPAN("Date"),
+	[HTTP_FIELD_EXPECT] = SPAN("Expect"),
+	[HTTP_FIELD_FORWARDED] = SPAN("Forwarded"),
+	[HTTP_FIELD_HOST] = SPAN("Host"),
+	[HTTP_FIELD_KEEP_ALIVE] = SPAN("Keep-Alive"),
+	[HTTP_FIELD_LOCATION] = SPAN("Location"),
+	[HTTP_FIELD_MAX_FORWARDS] = SPAN("Max-Forwards"),
+	[HTTP_FIELD_PROXY_AUTHENTICATE] = SPAN("Proxy-Authenticate"),
+	[HTTP_FIELD_PROXY_AUTHORIZATION] = SPAN("Proxy-Authorization"),
+	[HTTP_FIELD_PROXY_CONNECTION] = SPAN("Proxy-Connection"),
+	[HTTP_FIELD_SERVER] = SPAN("Server"),
+	[HTTP_FIELD_SET_COOKIE] = SPAN("Set-Cookie"),
+	[HTTP_FIELD_TE] = SPAN("TE"),
+	[HTTP_FIELD_TRAILER] = SPAN("Trailer"),
+	[HTTP_FIELD_TRANSFER_ENCODING] = SPAN("Transfer-Encoding"),
+	[HTTP_FIELD_UPGRADE] = SPAN("Upgrade"),
+	[HTTP_FIELD_USER_AGENT] = SPAN("User-Agent"),
+	[HTTP_FIELD_VIA] = SPAN("Via"),
+	[HTTP_FIELD_X_FORWARDED_FOR] = SPAN("X-Forwarded-For"),
+	[HTTP_FIELD_X_FORWARDED_HOST] = SPAN("X-Forwarded-Host"),
+	[HTTP_FIELD_X_FORWARDED_PORT] = SPAN("X-Forwarded-Port"),
+	[HTTP_FIELD_X_FORWARDED_PROTO] = SPAN("X-Forwarded-Proto"),
+	[HTTP_FIELD_X_REAL_IP] = SPAN("X-Real-IP"),
+	[HTTP_FIELD_X_REQUEST_ID] = SPAN("X-Request-Id"),
 };
 
 #define NAME_BYTES_MAX 19 /* Proxy-Authorization */
@@ -64,13 +63,12 @@ static unsigned slot_of(const char *name, size_t len)
 __attribute__((constructor)) static void table_fill(void)
 {
 	for (unsigned id = 1; id < HTTP_FIELD_IDS; id++) {
-		struct span name = span_str(spellings[id]);
+		struct span name = spellings[id];
 		struct known *k = &table[slot_of(name.ptr, name.len)];
 
 		must(k->id == 0 && name.len <= NAME_BYTES_MAX);
 		k->id = (uint8_t)id;
 		k->len = (uint8_t)name.len;
-		k->spelling = name.ptr;
 		for (size_t i = 0; i < name.len; i++) {
 			k->name[i] = ascii_lower(name.ptr[i]);
 			k->mask[i] = name.ptr[i] == '-' ? 0 : 0x20;
@@ -153,7 +151,7 @@ void http_fields_identify(struct http_field *at, uint32_t len, http_field_set *p
 struct span http_field_name(enum http_field_id id)
 {
 	must(id < HTTP_FIELD_IDS);
-	return span_str(spellings[id]);
+	return spellings[id];
 }
 
 const struct http_field *http_fields_find(const struct http_fields *f, enum http_field_id id)

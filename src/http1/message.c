@@ -172,13 +172,21 @@ static bool read_path(struct span rest, struct http_head *head)
 	return true;
 }
 
+static bool check_path(struct http_head *head)
+{
+	enum uri_path_verdict verdict = uri_path_check(head->path);
+
+	head->path_dirty = verdict == URI_PATH_DIRTY;
+	return verdict != URI_PATH_BAD;
+}
+
 /* RFC 9112 section 3.2. authority is set when the target names one. */
 static bool read_target(struct http_head *head)
 {
 	struct span rest;
 
 	if (likely(head->target.ptr[0] == '/'))
-		return read_path(head->target, head) && uri_path_check(head->path) != URI_PATH_BAD;
+		return read_path(head->target, head) && check_path(head);
 	if (head->target.ptr[0] == '*') {
 		head->path = head->target;
 		return head->target.len == 1 && head->method == HTTP_METHOD_OPTIONS;
@@ -193,7 +201,7 @@ static bool read_target(struct http_head *head)
 		head->path = is_asterisk ? SPAN("*") : SPAN("/");
 		return true;
 	}
-	return uri_path_check(head->path) != URI_PATH_BAD;
+	return check_path(head);
 }
 
 /* RFC 9112 section 3.2 and 3.2.2. */
@@ -284,11 +292,12 @@ bool h1_request_finish(struct http_head *head, struct arena *arena)
 			text[i] = ascii_lower(head->host.ptr[i]);
 		head->host.ptr = text;
 	}
-	if (uri_path_check(head->path) == URI_PATH_DIRTY) {
+	if (head->path_dirty) {
 		text = arena_text(arena, head->path.len);
 		if (!text)
 			return false;
 		head->path = span_of(text, uri_path_normalise(head->path, text));
+		head->path_dirty = false;
 	}
 	return true;
 }

@@ -75,6 +75,11 @@ enum h1_parse h1_version(struct h1_parser *p, const char *at, const char *end, u
 {
 	static const char form[] = "HTTP/1.x";
 
+	if (likely(end - at >= 8 && memcmp(at, form, 7) == 0 && at[7] >= '0' && at[7] <= '9')) {
+		*ret_minor = (uint8_t)(at[7] - '0');
+		return H1_PARSE_DONE;
+	}
+	/* What is wrong with it, or what is missing. */
 	for (size_t i = 0; i < sizeof(form) - 1; i++) {
 		bool is_digit;
 

@@ -40,6 +40,7 @@ struct http_head {
 	struct span host;  /* no port, IPv6 with brackets; lower case once the head is finished */
 	uint16_t port;     /* of the authority; 0 when it names none */
 	struct span path;  /* starts with '/', or "*"; normalised once the head is finished */
+	bool path_dirty;   /* still to be normalised */
 	struct span query; /* behind the '?'; ptr NULL when there was no '?' */
 
 	/* Responses. */

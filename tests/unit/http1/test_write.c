@@ -52,6 +52,40 @@ static void requests_are_written_host_first(void **state UNUSED)
 		      "FOO /? HTTP/1.1\r\nHost: x\r\nEmpty: \r\n\r\n");
 }
 
+static void lines_are_written_alike_however_they_came(void **state UNUSED)
+{
+	struct exchange e;
+
+	check_written(request(&e, "GET / HTTP/1.1\r\nHost: x\r\n"
+				  "One: 1\r\nTwo: 2\r\nNarrow:3\r\nFour: 4\r\nWide:  5\r\nTab:\t6\r\n"
+				  "Seven: 7\r\nBehind: 8 \r\nNine: 9\r\nUpgrade: gone\r\nEmpty:\r\n"
+				  "A-Name-Of-Seventeen: 0123456789abcdef0\r\nEnd: 10\r\n\r\n"),
+		      "GET / HTTP/1.1\r\nHost: x\r\n"
+		      "One: 1\r\nTwo: 2\r\nNarrow: 3\r\nFour: 4\r\nWide: 5\r\nTab: 6\r\n"
+		      "Seven: 7\r\nBehind: 8\r\nNine: 9\r\nEmpty: \r\n"
+		      "A-Name-Of-Seventeen: 0123456789abcdef0\r\nEnd: 10\r\n\r\n");
+}
+
+/* Around the lengths that the writer treats differently. */
+static void fields_of_any_length_are_written_whole(void **state UNUSED)
+{
+	static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	char expected[256];
+	struct http_field field = {.id = HTTP_FIELD_OTHER};
+	struct http_head head = {
+		.status = 200, .reason = SPAN("OK"), .minor = 1, .keep_alive = true,
+		.fields = {.at = &field, .len = 1, .cap = 1},
+	};
+
+	for (size_t len = 1; len < 34; len++) {
+		field.name = span_of(text, len);
+		field.value = span_of(text + 1, len);
+		snprintf(expected, sizeof(expected), "HTTP/1.1 200 OK\r\n%.*s: %.*s\r\n\r\n",
+			 (int)len, text, (int)len, text + 1);
+		check_written(&head, expected);
+	}
+}
+
 static void one_framing_field_says_what_the_head_means(void **state UNUSED)
 {
 	struct exchange e;
@@ -161,6 +195,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_written_host_first),
+		cmocka_unit_test(lines_are_written_alike_however_they_came),
+		cmocka_unit_test(fields_of_any_length_are_written_whole),
 		cmocka_unit_test(one_framing_field_says_what_the_head_means),
 		cmocka_unit_test(fields_of_one_hop_are_never_copied_from_a_list),
 		cmocka_unit_test(responses_are_written),
