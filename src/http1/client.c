@@ -255,9 +255,13 @@ static void on_conn_sent(struct conn *conn, int err)
 	if (c->state != H1_CLIENT_BUSY)
 		return;
 	c->stream.sending = false;
-	if (c->stream.out_ended && !c->answered)
+	if (!c->stream.out_ended) {
+		http_stream_tell(&c->stream);
+		return;
+	}
+	/* The owner has nothing more to send: what it waits for is the answer. */
+	if (!c->answered)
 		set_deadline(c, c->timeouts.first_byte_ns);
-	http_stream_tell(&c->stream);
 }
 
 static void on_conn_deadline(struct conn *conn)

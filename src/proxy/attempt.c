@@ -115,6 +115,8 @@ static void on_fault(struct exchange *x, enum access_cause cause)
 		let_go(x);
 		a->target = (a->target + 1) % (uint32_t)x->service->config->targets_len;
 		attempt_next(x, false);
+		/* The next target may have a connection that is open already. */
+		exchange_news(x);
 		return;
 	}
 	fail_with(x, cause);
@@ -163,8 +165,6 @@ static void attempt_next(struct exchange *x, bool fresh)
 	a->up->owner = x;
 	a->up->on_news = exchange_news;
 	a->up->arena = &x->arena;
-	if (a->conn->h1.connected)
-		exchange_news(x);
 }
 
 static void upstream_start(struct exchange *x)

@@ -287,8 +287,6 @@ void exchange_set_source(struct exchange *x, const struct source *source)
 	x->step = EXCHANGE_SOURCE;
 	x->source = source;
 	source->start(x);
-	/* What has come meanwhile (a body with its head) is news, too. */
-	exchange_news(x);
 }
 
 static void stop_source(struct exchange *x)
@@ -389,12 +387,13 @@ static void exchange_run(struct runnable *r)
 	case EXCHANGE_BEGIN: x->conn->site->begin(x->conn->site, x); break;
 	case EXCHANGE_POLICIES: step_policies(x); break;
 	case EXCHANGE_SOURCE:
-		if (x->source)
-			x->source->run(x);
-		break;
 	case EXCHANGE_WAITING:
 	case EXCHANGE_END: break;
 	}
+	/* Behind a start at once: what has come meanwhile (a connection that is open already,
+	 * a body with its head) is news, too. */
+	if (x->step == EXCHANGE_SOURCE && x->source)
+		x->source->run(x);
 	if (x->step != EXCHANGE_END && x->answer_begun && x->client->out_ended &&
 	    !x->client->sending) {
 		stop_source(x);
