@@ -264,7 +264,9 @@ void sock_look(struct sock *s)
 		s->in_due = true;
 		world_at(f, f->now_ns + world_late(f), step_in, s);
 	}
-	if (!s->out_due && !s->paused && (bytes_len(&s->sent) || (s->ended && !s->end_due))) {
+	/* A peer that has closed is told of no end. */
+	if (!s->out_due && !s->paused &&
+	    (bytes_len(&s->sent) || (s->ended && !s->end_due && !s->peer_closed))) {
 		s->out_due = true;
 		world_at(f, f->now_ns + world_late(f) + (s->pace ? NS_PER_S / PACED_PIECES : 0),
 			 step_out, s);
