@@ -290,15 +290,16 @@ static void relay_answer(struct exchange *x)
 		up->ops->pull(up);
 }
 
-/* The answer is whole, as far as the upstream is concerned: its connection is free while
- * the client still reads. */
+/* The answer is whole, and its end was passed on, as far as the upstream is concerned: its
+ * connection is free while the client still reads, for as long as it likes. */
 static void release_if_done(struct exchange *x)
 {
 	struct attempt *a = attempt_of(x);
 	struct http_stream *up = a->up;
 
-	if (!up->in_ended || up->piece || up->head || !x->answer_begun)
+	if (!x->answer_begun || !x->client->out_ended)
 		return;
+	exchange_set_attempt_due(x, 0);
 	a->up = NULL;
 	a->conn = NULL;
 	up->ops->release(up);
