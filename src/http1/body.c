@@ -60,7 +60,7 @@ static bool take_trailers(struct h1_body *b, struct conn *c, struct http_stream 
 	case H1_PARSE_BAD: return false;
 	case H1_PARSE_MORE:
 		/* No room means that the section is longer than any limit allows. */
-		return block_room(c->rx) != 0;
+		return block_len(c->rx) < BLOCK_DATA_BYTES;
 	case H1_PARSE_DONE: break;
 	}
 	if (trailers.len && s->arena) {

@@ -207,7 +207,7 @@ static void on_conn_recv(struct conn *conn, int res)
 		http_stream_tell(&c->stream);
 		return;
 	}
-	if (!c->answered && !block_room(conn->rx)) {
+	if (!c->answered && block_len(conn->rx) >= BLOCK_DATA_BYTES) {
 		fail(c, ACCESS_UPSTREAM_BAD_RESPONSE);
 		return;
 	}

@@ -71,6 +71,10 @@ void conn_recv(struct conn *c)
 		ring_recv_lent(c->shard->ring, &c->io, c->more);
 		return;
 	}
+	/* The beginning of a head at the end of a pipeline's block, say: the rest has to come
+	 * behind it. */
+	if (!block_room(c->rx))
+		block_compact(c->rx);
 	if (block_room(c->rx))
 		ring_recv(c->shard->ring, &c->io, block_end(c->rx), block_room(c->rx), c->more);
 }

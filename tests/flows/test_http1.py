@@ -131,6 +131,34 @@ def test_pipelined_requests_are_answered_in_order():
     assert bodies == [b"answer %d" % n for n in range(50)]
 
 
+def test_a_pipeline_may_be_longer_than_a_buffer():
+    """One head of each 64 KiB lies across the end of the buffer."""
+    count = 3000
+
+    def script(conn, request):
+        conn.send(LENGTH_HEAD % len(request.target) + request.target)
+        return True
+
+    with behind(by_path({}, script)) as (_, gateway), gateway.client() as client:
+        requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % n for n in range(count))
+        sender = threading.Thread(target=client.send, args=(requests,))
+        sender.start()
+        bodies = [client.response().body for _ in range(count)]
+        sender.join()
+    assert bodies == [b"/%d" % n for n in range(count)]
+
+
+@pytest.mark.parametrize("before_the_end", range(0, 260, 20))
+def test_trailers_may_lie_across_the_end_of_a_buffer(echo, before_the_end):
+    trailers = b"".join(b"T%d: v\r\n" % i for i in range(20))
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"x" * (65536 - len(head) - before_the_end)
+    with echo[1].client() as client:
+        client.send(head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n" + trailers + b"\r\n")
+        answer = client.response()
+        assert (answer.body, answer.trailers.count(b"Echo-T")) == (body, 20)
+
+
 def test_pipelined_requests_with_bodies_are_kept_apart(echo):
     _, gateway = echo
     rng = random.Random(5)

@@ -82,6 +82,16 @@ static inline uint32_t block_room(const struct block *b)
 	return b->end < BLOCK_DATA_END ? (uint32_t)BLOCK_DATA_END - b->end : 0;
 }
 
+/* Moves the bytes to the front of the data, so that there is room behind them again. */
+static inline void block_compact(struct block *b)
+{
+	uint32_t len = block_len(b);
+
+	memmove((char *)b + BLOCK_DATA_AT, block_begin(b), len);
+	b->begin = BLOCK_DATA_AT;
+	b->end = (uint32_t)BLOCK_DATA_AT + len;
+}
+
 /* Bytes that fit in front, and behind with the tail room. */
 static inline uint32_t block_head_room(const struct block *b)
 {

@@ -166,6 +166,26 @@ static void trim_gives_back_what_was_not_used(void **state UNUSED)
 	block_pool_fini(&pool);
 }
 
+static void compacting_makes_room_behind(void **state UNUSED)
+{
+	struct block_pool pool;
+	struct block *b;
+
+	assert_int_equal(block_pool_init(&pool, 1), 0);
+	b = block_take(&pool);
+	memset(block_begin(b), 'x', BLOCK_DATA_BYTES);
+	b->end += BLOCK_DATA_BYTES;
+	memcpy(block_end(b) - 4, "GET ", 4);
+	b->begin = b->end - 4;
+	assert_int_equal(block_room(b), 0);
+	block_compact(b);
+	assert_int_equal(block_room(b), BLOCK_DATA_BYTES - 4);
+	assert_int_equal(block_len(b), 4);
+	assert_memory_equal(block_begin(b), "GET ", 4);
+	block_give(b);
+	block_pool_fini(&pool);
+}
+
 #ifdef __SANITIZE_ADDRESS__
 int __asan_address_is_poisoned(void const volatile *addr);
 
@@ -207,6 +227,7 @@ int main(void)
 		cmocka_unit_test(all_in_use_means_none_until_one_comes_back),
 		cmocka_unit_test(a_pool_costs_only_what_was_touched),
 		cmocka_unit_test(trim_gives_back_what_was_not_used),
+		cmocka_unit_test(compacting_makes_room_behind),
 #ifdef __SANITIZE_ADDRESS__
 		cmocka_unit_test(the_sanitizer_knows_what_is_free),
 #endif
