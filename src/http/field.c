@@ -176,16 +176,6 @@ const struct http_field *http_fields_find_name(const struct http_fields *f, stru
 	return NULL;
 }
 
-bool http_fields_add(struct http_fields *f, enum http_field_id id, struct span name,
-		     struct span value)
-{
-	if (f->len >= f->cap)
-		return false;
-	f->at[f->len++] = (struct http_field){.name = name, .value = value, .id = id};
-	f->present |= HTTP_FIELD_BIT(id);
-	return true;
-}
-
 void http_fields_remove(struct http_fields *f, http_field_set ids)
 {
 	http_field_set present = 0;

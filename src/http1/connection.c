@@ -72,51 +72,69 @@ void h1_connection_read(struct h1_connection *c, struct span value, unsigned *op
 }
 
 /* A field without a name is one that was taken out. */
-static void take_out(struct http_fields *f, enum http_field_id id, struct span name)
+static bool take_out(struct http_fields *f, enum http_field_id id, struct span name)
 {
-	for (uint32_t i = 0; i < f->len; i++)
-		if (f->at[i].id == id && span_ieq(f->at[i].name, name))
+	bool any = false;
+
+	for (uint32_t i = 0; i < f->len; i++) {
+		if (f->at[i].id == id && span_ieq(f->at[i].name, name)) {
 			f->at[i].name.len = 0;
+			any = true;
+		}
+	}
+	return any;
 }
 
-static void take_out_named(struct http_fields *f, struct span connection)
+static bool take_out_named(struct http_fields *f, struct span connection)
 {
 	struct span option;
 	unsigned options = 0;
+	bool any = false;
 
 	if (is_keep_alive_alone(connection) || is_close_alone(connection))
-		return;
+		return false;
 	while (options++ < H1_CONNECTION_OPTIONS_MAX && span_next_token(&connection, &option)) {
 		enum http_field_id id = http_field_id(option);
 
 		if (HTTP_FIELD_BIT(id) & HOP_BY_HOP)
 			continue; /* goes anyway */
 		if ((f->present & HTTP_FIELD_BIT(id)) && !is_end_to_end(id, option))
-			take_out(f, id, option);
+			any |= take_out(f, id, option);
 	}
+	return any;
+}
+
+/* Keeps what stays of the fields from `from` on. */
+static void close_gaps(struct http_fields *f, uint32_t from)
+{
+	uint32_t kept = from;
+
+	for (uint32_t i = from; i < f->len; i++)
+		if (!(HOP_BY_HOP & HTTP_FIELD_BIT(f->at[i].id)) && f->at[i].name.len)
+			f->at[kept++] = f->at[i];
+	f->len = kept;
 }
 
 void h1_remove_hop_by_hop(struct http_fields *fields)
 {
-	http_field_set present = 0;
-	uint32_t kept = 0;
+	uint32_t first = 0;
+	bool named = false;
 
 	if (!(fields->present & HOP_BY_HOP))
 		return;
-	if (http_fields_have(fields, HTTP_FIELD_CONNECTION))
-		for (uint32_t i = 0; i < fields->len; i++)
-			if (fields->at[i].id == HTTP_FIELD_CONNECTION)
-				take_out_named(fields, fields->at[i].value);
-	for (uint32_t i = 0; i < fields->len; i++) {
-		const struct http_field *f = &fields->at[i];
-
-		if ((HOP_BY_HOP & HTTP_FIELD_BIT(f->id)) || !f->name.len)
-			continue;
-		present |= HTTP_FIELD_BIT(f->id);
-		if (kept != i)
-			fields->at[kept] = *f;
-		kept++;
+	while (first < fields->len && !(HOP_BY_HOP & HTTP_FIELD_BIT(fields->at[first].id)))
+		first++;
+	for (uint32_t i = first; i < fields->len; i++)
+		if (fields->at[i].id == HTTP_FIELD_CONNECTION)
+			named |= take_out_named(fields, fields->at[i].value);
+	fields->present &= ~HOP_BY_HOP;
+	if (likely(!named)) {
+		close_gaps(fields, first);
+		return;
 	}
-	fields->len = kept;
-	fields->present = present;
+	/* What was named may have stood in front, and may have been the only one. */
+	close_gaps(fields, 0);
+	fields->present = 0;
+	for (uint32_t i = 0; i < fields->len; i++)
+		fields->present |= HTTP_FIELD_BIT(fields->at[i].id);
 }

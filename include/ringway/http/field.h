@@ -81,8 +81,16 @@ const struct http_field *http_fields_find(const struct http_fields *f, enum http
 /* By name, any case; NULL when there is none. */
 const struct http_field *http_fields_find_name(const struct http_fields *f, struct span name);
 /* False when the array is full. Bytes stay the caller's. */
-bool http_fields_add(struct http_fields *f, enum http_field_id id, struct span name,
-		     struct span value);
+static inline bool http_fields_add(struct http_fields *f, enum http_field_id id, struct span name,
+				   struct span value)
+{
+	if (f->len >= f->cap)
+		return false;
+	f->at[f->len++] = (struct http_field){.name = name, .value = value, .id = id};
+	f->present |= HTTP_FIELD_BIT(id);
+	return true;
+}
+
 /* Takes every field with one of the ids out of the list; the order stays. */
 void http_fields_remove(struct http_fields *f, http_field_set ids);
 
