@@ -204,10 +204,13 @@ static void fail(struct h1_server *s, enum access_cause cause)
 	conn_close(&s->conn);
 }
 
-/* Nothing reaches the client any more. */
+/* Nothing reaches the client any more, also not what was being sent: its message has no
+ * end then, whatever was asked for. */
 static void die(struct h1_server *s, enum access_cause cause)
 {
 	s->dead = true;
+	if (s->stream.sending)
+		s->stream.out_ended = false;
 	s->stream.sending = false;
 	fail(s, cause);
 }
