@@ -396,8 +396,10 @@ static void stream_release(struct http_stream *st)
 		return;
 	}
 	/* Input that nobody will read would make a reset of the close, and the reset
-	 * would overtake the answer. */
-	conn_finish(&s->conn, !st->in_ended || st->fault || s->conn.rx || s->refused);
+	 * would overtake the answer. A client that did not ask for the end may be sending
+	 * its next request right now. */
+	conn_finish(&s->conn, !st->in_ended || st->fault || s->conn.rx || s->refused ||
+			      s->keep_alive);
 }
 
 static void stream_abort(struct http_stream *st)
