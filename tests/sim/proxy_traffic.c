@@ -15,9 +15,9 @@ struct origin_conn {
 	struct traffic *t;
 	struct fake_peer *peer;
 	struct wire wire;
-	struct ask *ask;  /* NULL: between two requests */
-	bool in_whole;    /* the request is */
-	char *out;        /* its answer, NULL: not begun */
+	struct ask *ask; /* NULL: between two requests */
+	bool in_whole;   /* the request is */
+	char *out;       /* its answer, NULL: not begun */
 	size_t out_len, sent;
 	bool step_due;
 	bool ended;
@@ -98,8 +98,8 @@ static size_t message_room(uint32_t body_len)
 
 static size_t put_request(struct ask *a, char *out, size_t at, size_t *ret_head_end)
 {
-	at += (size_t)sprintf(out + at, "%s /ask/%u HTTP/1.%d\r\nHost: sim\r\nX-Ask: %u\r\n", a->method,
-			      a->id, !a->is_1_0, a->id);
+	at += (size_t)sprintf(out + at, "%s /ask/%u HTTP/1.%d\r\nHost: sim\r\nX-Ask: %u\r\n",
+			      a->method, a->id, !a->is_1_0, a->id);
 	if (a->up_framing == WIRE_LENGTH)
 		at += (size_t)sprintf(out + at, "Content-Length: %u\r\n", a->up_len);
 	if (a->up_framing == WIRE_CHUNKED)
@@ -436,7 +436,8 @@ static bool on_answer_head(struct wire *w)
 	}
 	a->answer_status = (uint16_t)status;
 	a->answer_is_ours = !id.ptr;
-	if (wire_field_is(w, "Connection", "close") || (a->is_1_0 && !wire_field(w, "Connection").ptr))
+	if (wire_field_is(w, "Connection", "close") ||
+	    (a->is_1_0 && !wire_field(w, "Connection").ptr))
 		c->was_last = true;
 	if (a->answer_is_ours) {
 		/* Ours: only where something went wrong, and it says what. */
@@ -555,7 +556,8 @@ static uint32_t random_length(struct traffic *t)
 
 static void plan_ask(struct traffic *t, struct ask *a, bool pipelines)
 {
-	static const char *const methods[] = {"GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE"};
+	static const char *const methods[] = {"GET", "GET",  "POST",  "POST",
+					      "PUT", "HEAD", "DELETE"};
 	static const uint16_t statuses[] = {200, 200, 200, 200, 404, 503, 204, 304};
 
 	a->t = t;

@@ -134,8 +134,14 @@ static void run_scarce(uint64_t seed)
 
 	switch (seed % 5) {
 	case 0: o.blocks = 3 + (uint32_t)seed % 12; break;
-	case 1: o.limits.upstreams = 1 + (uint32_t)seed % 4; o.limits.upstreams_idle = 1; break;
-	case 2: o.plan.connect_fails = 300; o.plan.accept_fails = 300; break;
+	case 1:
+		o.limits.upstreams = 1 + (uint32_t)seed % 4;
+		o.limits.upstreams_idle = 1;
+		break;
+	case 2:
+		o.plan.connect_fails = 300;
+		o.plan.accept_fails = 300;
+		break;
 	case 3: o.plan.sockets = 4 + (uint32_t)seed % 12; break;
 	case 4: o.limits.clients = 1 + (uint32_t)seed % 6; break;
 	}
@@ -173,10 +179,8 @@ static void all_of_it_together(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		seeded(every_byte_arrives_both_ways),
-		seeded(origins_may_fail_in_every_way),
-		seeded(clients_may_leave_anywhere),
-		seeded(whatever_runs_out_the_rest_goes_on),
+		seeded(every_byte_arrives_both_ways), seeded(origins_may_fail_in_every_way),
+		seeded(clients_may_leave_anywhere),   seeded(whatever_runs_out_the_rest_goes_on),
 		seeded(all_of_it_together),
 	};
 
