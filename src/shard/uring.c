@@ -48,7 +48,8 @@ enum op { OP_ACCEPT = 1, OP_CONNECT, OP_RECV_LENT, OP_RECV, OP_SEND, OP_CANCEL, 
 
 struct slot {
 	struct io *io; /* NULL: free */
-	uint32_t generation;
+	uint32_t generation : 24;
+	uint32_t connecting : 1;
 	union {
 		uint32_t next_free;
 		uint32_t send_len; /* of the send in flight */
@@ -146,7 +147,7 @@ static void detach(struct uring *u, struct io *io)
 	struct slot *slot = &u->slots[io->slot];
 
 	slot->io = NULL;
-	slot->generation = (slot->generation + 1) & 0xffffff;
+	slot->generation++; /* wraps with its bits */
 	slot->next_free = u->free_slot;
 	u->free_slot = io->slot;
 }
@@ -178,6 +179,7 @@ static int uring_connect(struct ring *r, struct io *io, const struct address *to
 	memcpy(copy, &to->sa, to->len);
 	io_uring_prep_connect(sqe, fd, (struct sockaddr *)copy, to->len);
 	start(io, sqe, OP_CONNECT);
+	u->slots[io->slot].connecting = true;
 	return 0;
 }
 
@@ -241,26 +243,24 @@ static void uring_send(struct ring *r, struct io *io, const void *from, uint32_t
 	io->sending = true;
 }
 
-static void cancel_all(struct uring *u, struct io *io)
+/* By operation, since the kernel finds that by a hash; for all operations of a descriptor
+ * it would look at every waiting operation of the ring, so that a close would cost more
+ * the more connections are idle. */
+static void cancel(struct uring *u, struct io *io, enum op op)
 {
 	struct io_uring_sqe *sqe = take_sqe(u);
 
-	io_uring_prep_cancel_fd(sqe, io->fd, IORING_ASYNC_CANCEL_ALL);
+	io_uring_prep_cancel64(sqe, pack(op, io->generation, io->slot), 0);
 	start(io, sqe, OP_CANCEL);
 }
 
 static void uring_cancel(struct ring *r, struct io *io)
 {
-	struct uring *u = uring_of(r);
-	struct io_uring_sqe *sqe;
-
 	if (!io->receiving || io->receiving & CANCEL_SENT)
 		return;
-	/* By operation, so that a send in flight goes on. For a starved receive the
-	 * kernel finds nothing, but its answer is where the news comes from. */
-	sqe = take_sqe(u);
-	io_uring_prep_cancel64(sqe, pack((enum op)io->receiving, io->generation, io->slot), 0);
-	start(io, sqe, OP_CANCEL);
+	/* For a starved receive the kernel finds nothing, but its answer is where the news
+	 * comes from. */
+	cancel(uring_of(r), io, (enum op)io->receiving);
 	io->receiving |= CANCEL_SENT;
 }
 
@@ -293,10 +293,17 @@ static void uring_close(struct ring *r, struct io *io)
 	struct uring *u = uring_of(r);
 
 	io->closing = true;
-	if (io->in_flight)
-		cancel_all(u, io);
-	else
+	if (!io->in_flight) {
 		set_gone(u, io);
+		return;
+	}
+	/* A starved receive needs none: feed_starved() lets it go. */
+	if (io->receiving && !(io->receiving & (CANCEL_SENT | STARVED)))
+		cancel(u, io, (enum op)io->receiving);
+	if (io->sending)
+		cancel(u, io, OP_SEND);
+	if (u->slots[io->slot].connecting)
+		cancel(u, io, OP_CONNECT);
 }
 
 static bool uring_acknowledged(struct ring *r, struct io *io, uint64_t *ret_bytes)
@@ -481,6 +488,7 @@ static void tell(struct uring *u, const struct io_uring_cqe *cqe)
 			close(cqe->res);
 		break;
 	case OP_CONNECT:
+		u->slots[index].connecting = false;
 		if (!io->closing)
 			io->events->on_connect(io, cqe->res);
 		break;
