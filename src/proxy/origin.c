@@ -297,6 +297,7 @@ static struct span describe(struct exchange *x)
 static void close_start(struct exchange *x)
 {
 	x->client->fault = ACCESS_CLIENT_CLOSED;
+	exchange_news(x);
 }
 
 static const struct source source_close = {close_start, nothing, NULL};
