@@ -66,7 +66,7 @@ struct h1_server {
 	bool dead;              /* nothing can be sent any more */
 };
 
-/* An accepted socket; -errno: it was closed. */
+/* An accepted socket; -errno: it is still the caller's. */
 int h1_server_open(struct h1_server *s, struct shard *shard, int fd,
                    const struct h1_server_events *events,
                    const struct h1_server_settings *settings, struct h1_parser *parser);

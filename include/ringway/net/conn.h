@@ -62,8 +62,8 @@ struct conn {
 };
 
 void conn_init(struct conn *c, struct shard *s, const struct conn_events *events);
-/* An accepted socket, which is the callee's from now on, also on failure (closed).
- * -EMFILE when the ring has no room for it. */
+/* An accepted socket, which is the callee's from now on. -EMFILE when the ring has no room
+ * for it: then it is still the caller's. */
 int conn_open(struct conn *c, int fd, uint64_t write_idle_ns);
 /* 0: on_connect follows. -errno at once: the connection stays closed. */
 int conn_connect(struct conn *c, const struct address *to, uint64_t write_idle_ns);
