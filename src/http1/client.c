@@ -43,6 +43,7 @@ static void begin(struct h1_client *c, const struct h1_client_timeouts *timeouts
 	c->chunked_out = false;
 	c->pulling = false;
 	c->keep = false;
+	c->write_failed = false;
 	http_stream_clear(&c->stream);
 }
 
@@ -238,18 +239,20 @@ static void on_conn_sent(struct conn *conn, int err)
 {
 	struct h1_client *c = client_of(conn);
 
+	if (err == -ETIMEDOUT) {
+		fail(c, ACCESS_UPSTREAM_IDLE_TIMEOUT);
+		return;
+	}
 	if (err) {
-		/* What it answered before it stopped listening may lie there unread: a
-		 * refusal of a body, most of the time. Reading goes on; its end tells. */
-		if (err != -ETIMEDOUT && conn_is_receiving(conn) && !c->answered) {
-			c->stream.sending = false;
-			c->stream.out_ended = true;
-			c->keep = false;
+		/* What it answered before it stopped listening may lie there unread, or the
+		 * rest of it: a refusal of a body, most of the time. Reading goes on; the
+		 * stream's end tells. */
+		c->write_failed = true;
+		c->stream.sending = false;
+		c->stream.out_ended = true;
+		if (!c->answered)
 			set_deadline(c, c->timeouts.first_byte_ns);
-			http_stream_tell(&c->stream);
-			return;
-		}
-		fail(c, err == -ETIMEDOUT ? ACCESS_UPSTREAM_IDLE_TIMEOUT : ACCESS_UPSTREAM_RESET);
+		http_stream_tell(&c->stream);
 		return;
 	}
 	if (c->state != H1_CLIENT_BUSY)
@@ -347,8 +350,8 @@ static void stream_release(struct http_stream *st)
 	if (st->piece)
 		block_give(http_stream_take_piece(st));
 	st->owner = NULL;
-	if (!c->keep || !st->in_ended || !st->out_ended || st->sending || st->fault ||
-	    c->conn.rx || c->conn.at_end) {
+	if (!c->keep || c->write_failed || !st->in_ended || !st->out_ended || st->sending ||
+	    st->fault || c->conn.rx || c->conn.at_end) {
 		h1_client_close(c);
 		return;
 	}

@@ -50,6 +50,7 @@ struct h1_client {
 	bool chunked_out;
 	bool pulling;
 	bool keep;         /* the answer lets us use it again */
+	bool write_failed; /* it takes no more of the request */
 };
 
 void h1_client_init(struct h1_client *c, struct shard *shard,
