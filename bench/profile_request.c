@@ -22,12 +22,11 @@
 /* Of slot 0. No descriptors of the system: nothing is ever closed. */
 #define FIRST_FD (1 << 20)
 
-static const char config_text[] =
-	"services:\n"
-	"  origin:\n"
-	"    url: \"http://127.0.0.1:9\"\n"
-	"    routes: [{path: \"/*\"}]\n"
-	"monitoring: {logging: {access: off}}\n";
+static const char config_text[] = "services:\n"
+				  "  origin:\n"
+				  "    url: \"http://127.0.0.1:9\"\n"
+				  "    routes: [{path: \"/*\"}]\n"
+				  "monitoring: {logging: {access: off}}\n";
 
 /* What wrk sends and what nginx answers. */
 static const char request_text[] = "GET /64 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
@@ -49,8 +48,8 @@ struct event {
 struct loop {
 	struct ring ring; /* first */
 	uint64_t now_ns;
-	bool owes[SOCKETS]; /* by slot: bytes are there that nobody has received */
-	uint32_t origins; /* connections to them so far */
+	bool owes[SOCKETS];          /* by slot: bytes are there that nobody has received */
+	uint32_t origins;            /* connections to them so far */
 	struct event events[EVENTS]; /* a queue */
 	unsigned first, last;
 	uint64_t answered;
@@ -192,8 +191,10 @@ static void set_up(struct front *f, struct shard *s, struct loop *l)
 {
 	static struct front_shared shared = {.shards = 1};
 	static struct registry registry;
-	const struct front_limits limits = {
-		.clients = CLIENTS, .upstreams = CLIENTS, .upstreams_idle = CLIENTS, .listeners = 1};
+	const struct front_limits limits = {.clients = CLIENTS,
+					    .upstreams = CLIENTS,
+					    .upstreams_idle = CLIENTS,
+					    .listeners = 1};
 	struct config_report report;
 	struct snapshot *snapshot;
 	struct config *config;

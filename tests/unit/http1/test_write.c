@@ -56,10 +56,11 @@ static void lines_are_written_alike_however_they_came(void **state UNUSED)
 {
 	struct exchange e;
 
-	check_written(request(&e, "GET / HTTP/1.1\r\nHost: x\r\n"
-				  "One: 1\r\nTwo: 2\r\nNarrow:3\r\nFour: 4\r\nWide:  5\r\nTab:\t6\r\n"
-				  "Seven: 7\r\nBehind: 8 \r\nNine: 9\r\nUpgrade: gone\r\nEmpty:\r\n"
-				  "A-Name-Of-Seventeen: 0123456789abcdef0\r\nEnd: 10\r\n\r\n"),
+	check_written(request(&e,
+			      "GET / HTTP/1.1\r\nHost: x\r\n"
+			      "One: 1\r\nTwo: 2\r\nNarrow:3\r\nFour: 4\r\nWide:  5\r\nTab:\t6\r\n"
+			      "Seven: 7\r\nBehind: 8 \r\nNine: 9\r\nUpgrade: gone\r\nEmpty:\r\n"
+			      "A-Name-Of-Seventeen: 0123456789abcdef0\r\nEnd: 10\r\n\r\n"),
 		      "GET / HTTP/1.1\r\nHost: x\r\n"
 		      "One: 1\r\nTwo: 2\r\nNarrow: 3\r\nFour: 4\r\nWide: 5\r\nTab: 6\r\n"
 		      "Seven: 7\r\nBehind: 8\r\nNine: 9\r\nEmpty: \r\n"
@@ -73,7 +74,10 @@ static void fields_of_any_length_are_written_whole(void **state UNUSED)
 	char expected[256];
 	struct http_field field = {.id = HTTP_FIELD_OTHER};
 	struct http_head head = {
-		.status = 200, .reason = SPAN("OK"), .minor = 1, .keep_alive = true,
+		.status = 200,
+		.reason = SPAN("OK"),
+		.minor = 1,
+		.keep_alive = true,
 		.fields = {.at = &field, .len = 1, .cap = 1},
 	};
 
