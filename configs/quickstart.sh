@@ -145,14 +145,15 @@ TEXT
 	echo
 }
 
+# Said now rather than after minutes of compiling.
+for port in 9000 8080 9090; do
+	port_free "$port"
+done
 bash tuning/setup.sh
 prefix=$(bash tuning/setup.sh --print-prefix)
 mkdir -p "$run_dir"
 logged "configuring build/" build/.configure.log meson_configure build "$prefix"
 logged "compiling in build/" build/.compile.log ninja -C build
-for port in 9000 8080 9090; do
-	port_free "$port"
-done
 
 trap stop_all EXIT
 trap 'exit 130' INT
