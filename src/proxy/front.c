@@ -348,9 +348,13 @@ static bool has_room(struct listener *l)
 	       (gate_has_room(&f->shared->gate) || !list_is_empty(&f->idle_clients));
 }
 
+/* The kernel takes a descriptor before it waits for a connection, so this comes with
+ * nobody at the door, too. Where few are served, the one that would be closed is the one
+ * that has just come to ask what is wrong. */
 static void on_exhausted(struct listener *l)
 {
-	front_reclaim(listener_of(l)->front);
+	if (listener_of(l)->site->is_public)
+		front_reclaim(listener_of(l)->front);
 }
 
 static void on_stopped(struct listener *l)

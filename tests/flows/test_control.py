@@ -178,3 +178,26 @@ def test_a_standard_error_that_nobody_reads_stops_nothing():
         assert child.wait(10) == 0
         os.close(reader)
     gateway.discard()
+
+
+def test_no_socket_takes_the_place_of_a_closed_standard_output():
+    gateway = Ringway(HELLO, logging='output: stdout')
+    with Ringway(HELLO) as other:               # for its ports, once it is gone
+        gateway.port, gateway.metrics_port = other.port, other.metrics_port
+    gateway.config_path.write_text(gateway.config_text().replace(f'output: "{gateway.log_path}", ', ""))
+    with subprocess.Popen([str(BINARY), "run", str(gateway.config_path)],
+                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          preexec_fn=lambda: os.close(1)) as child:
+        assert eventually(gateway.ready)
+        assert os.readlink(f"/proc/{child.pid}/fd/1") == "/dev/null"
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
+    gateway.discard()
+
+
+def test_status_answers_when_descriptors_have_run_out():
+    with Ringway(HELLO, fd_limit=60) as gateway:
+        silent = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(100)]
+        assert eventually(lambda: gateway.admin("status").returncode == 0, 10.0)
+        for client in silent:
+            client.close()
