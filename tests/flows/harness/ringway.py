@@ -37,7 +37,7 @@ class Ringway:
     Everything else that a test sets is a flow mapping of one line, `client="body_idle: 1s"`."""
 
     def __init__(self, services, *, top="", gateway="", client="", runtime="", logging="",
-                 shards=1, drain="2s", fd_limit=None, env=None):
+                 log_format="json", shards=1, drain="2s", fd_limit=None, env=None):
         number = next(_numbers)
         # Short, since the path of a unix socket may be no longer than 107 bytes.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ringway-"))
@@ -52,7 +52,7 @@ class Ringway:
             "gateway": gateway,
             "client": client,
             "runtime": ", ".join(filter(None, [f"shards: {shards}, drain: {drain}", runtime])),
-            "logging": ", ".join(filter(None, ["level: info, format: json",
+            "logging": ", ".join(filter(None, [f"level: info, format: {log_format}",
                                                f'output: "{self.log_path}"', logging])),
         }
         self.process = None
