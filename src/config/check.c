@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+/* Comparing routes for one that hides another ends after so many, about half a second:
+ * its price grows with the square of routes that share a path. */
+#define SHADOW_COMPARISONS_MAX 50000000
+
 static bool is_wildcard(const struct address *a)
 {
 	if (a->sa.sa_family == AF_INET)
@@ -26,10 +30,12 @@ static void check_collisions(struct loader *l, const struct address *address,
 	for (size_t i = 0; i < l->config->listeners_len; i++) {
 		const struct config_listener *other = &l->config->listeners[i];
 
-		if (collide(address, &other->address))
+		if (collide(address, &other->address)) {
 			say(l, CONFIG_ERROR, node->at, path,
 			    "%s is taken already, by listener `%s` (%s:%u)", shown(l, node),
 			    other->name, other->place.file, other->place.line);
+			return;
+		}
 	}
 }
 
@@ -128,6 +134,8 @@ static void find_owners(struct loader *l, struct service_draft *home)
 		r->owner = service_of(l, home, r);
 		if (r->owner)
 			r->owner->routes_owned++;
+		else
+			home->routes_lost++;
 	}
 }
 
@@ -144,7 +152,7 @@ void finish_services(struct loader *l)
 
 		finish_timeouts(l, draft);
 		/* Routes that are wrong are said already. */
-		if (!draft->routes_owned &&
+		if (!draft->routes_owned && !draft->routes_lost &&
 		    (draft->routes_len || !yaml_find(draft->value, "routes")))
 			say(l, CONFIG_WARNING, draft->key->at, draft->path,
 			    "no route leads to this service");
@@ -231,22 +239,29 @@ static bool has_host(const struct config_route *r, const struct config_host *hos
 /* The first of the earlier ones that takes everything of one host, NULL if none. */
 static const struct config_route *taker(struct route_draft *const *earlier, size_t len,
 					const struct config_route *r,
-					const struct config_host *host)
+					const struct config_host *host, size_t *left)
 {
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++) {
+		size_t price = 1 + earlier[i]->route.hosts_len;
+
+		if (price > *left)
+			return NULL;
+		*left -= price;
 		if (has_host(&earlier[i]->route, host) && has_methods_of(&earlier[i]->route, r))
 			return &earlier[i]->route;
+	}
 	return NULL;
 }
 
 static void check_shadowed(struct loader *l, struct route_draft *const *earlier, size_t len,
-			   const struct route_draft *draft)
+			   const struct route_draft *draft, size_t *left)
 {
 	const struct config_route *r = &draft->route;
-	const struct config_route *by = taker(earlier, len, r, r->hosts_len ? &r->hosts[0] : NULL);
+	const struct config_route *by =
+		taker(earlier, len, r, r->hosts_len ? &r->hosts[0] : NULL, left);
 
 	for (size_t i = 1; by && i < r->hosts_len; i++)
-		by = taker(earlier, len, r, &r->hosts[i]);
+		by = taker(earlier, len, r, &r->hosts[i], left);
 	if (by)
 		say(l, CONFIG_WARNING, draft->node->at, draft->path,
 		    "%s can never match: route `%s` (%s:%u) takes these requests",
@@ -257,7 +272,7 @@ static void check_shadowed(struct loader *l, struct route_draft *const *earlier,
 void check_shadowed_routes(struct loader *l)
 {
 	struct route_draft **all;
-	size_t len = 0, group = 0;
+	size_t len = 0, group = 0, left = SHADOW_COMPARISONS_MAX;
 
 	for (size_t i = 0; i < l->services_len; i++)
 		len += l->services[i].routes_len;
@@ -276,6 +291,6 @@ void check_shadowed_routes(struct loader *l)
 	for (size_t i = 1; i < len; i++) {
 		if (compare_paths(all[i - 1], all[i]) != 0)
 			group = i;
-		check_shadowed(l, &all[group], i - group, all[i]);
+		check_shadowed(l, &all[group], i - group, all[i], &left);
 	}
 }

@@ -15,6 +15,8 @@
 /* Files in one load, and how deep they include each other. */
 #define FILES_MAX         64
 #define INCLUDE_DEPTH_MAX 8
+/* As many as a process can ever know (upstream/upstreams.h). */
+#define SERVICES_MAX 4096
 
 /* Memory for a load. When there is none left, the load as a whole ends: everything
  * it has lies in three arenas and the YAML library's handles, so one jump can leave
@@ -104,6 +106,10 @@ static void merge_services(struct files *files, const struct yaml_entry *e)
 		files->services_tail = &files->services->first;
 		all.value = files->services;
 		merge_key(files, &all, false);
+	}
+	if (files->services->entries + e->value->entries > SERVICES_MAX) {
+		say(l, CONFIG_ERROR, e->key->at, "services", "more than %d services", SERVICES_MAX);
+		return;
 	}
 	for (const struct yaml_entry *s = e->value->first; s; s = s->next)
 		merge_key(files, s, true);

@@ -37,6 +37,7 @@ struct service_draft {
 	struct route_draft *routes; /* written below it; the owner may be another one */
 	size_t routes_len;
 	size_t routes_owned;
+	size_t routes_lost; /* those that name no service that exists */
 };
 
 #define NOT_GIVEN UINT64_MAX

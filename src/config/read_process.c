@@ -6,6 +6,10 @@
 #define INSTANCE_MAX 32
 /* What a config may name; the kernel's own limit is higher than any machine. */
 #define CPU_MAX 1023
+/* Each is a socket per shard. */
+#define LISTENERS_MAX 64
+/* As many as a record of the access log has room for. */
+#define LOG_FIELDS_MAX 64
 
 void read_version(struct loader *l, const struct schema_key *key UNUSED,
 		  const struct yaml_node *value, void *field UNUSED)
@@ -117,6 +121,10 @@ void read_listeners(struct loader *l, const struct schema_key *key UNUSED,
 	size_t len = list_begin(l, value, false, &at);
 	const struct yaml_node *n;
 
+	if (len > LISTENERS_MAX) {
+		say_error(l, value, "more than %d listeners", LISTENERS_MAX);
+		return;
+	}
 	l->listeners = arena_alloc(&l->scratch, len * sizeof(*l->listeners) + 1);
 	while ((n = list_next(l, &at))) {
 		struct listener_draft *draft = &l->listeners[l->listeners_len];
@@ -288,6 +296,11 @@ void read_log_fields(struct loader *l, const struct schema_key *key UNUSED,
 		return;
 	if (value->kind != YAML_MAPPING) {
 		say_error(l, value, "must be a mapping of field names to templates");
+		return;
+	}
+	if (value->entries > LOG_FIELDS_MAX) {
+		say_error(l, value, "%zu fields are too many, at most %d", value->entries,
+			  LOG_FIELDS_MAX);
 		return;
 	}
 	fields = arena_alloc(&l->config->arena, value->entries * sizeof(*fields) + 1);

@@ -2,6 +2,8 @@
 
 /* Nobody has more; every request to the route looks through them. */
 #define METHODS_MAX 64
+/* More names for one service are better served by a suffix. */
+#define HOSTS_MAX 1000
 
 void read_route_service(struct loader *l, const struct schema_key *key UNUSED,
 			const struct yaml_node *value, void *field)
@@ -42,6 +44,10 @@ void read_hosts(struct loader *l, const struct schema_key *key UNUSED,
 	const struct yaml_node *n;
 	struct span text;
 
+	if (len > HOSTS_MAX) {
+		say_error(l, value, "more than %d hosts", HOSTS_MAX);
+		return;
+	}
 	while ((n = list_next(l, &at))) {
 		if (!scalar_text(l, n, &text))
 			continue;

@@ -2,6 +2,10 @@
 
 /* An answer of our own goes out of one 64 KiB block, its head included. */
 #define RESPOND_BODY_MAX (62 * KIB)
+/* What clients commonly take of all fields together. */
+#define RESPOND_HEADERS_MAX (8 * KIB)
+/* Of a redirect's template; browsers take URLs no longer than some KiB. */
+#define REDIRECT_TO_MAX (4 * KIB)
 
 bool is_http_token(struct span s)
 {
@@ -252,6 +256,7 @@ void read_headers(struct loader *l, const struct schema_key *key UNUSED,
 	struct config_respond *r = (struct config_respond *)field;
 	struct config_header *headers;
 	struct span text;
+	size_t bytes = 0;
 
 	if (yaml_is_null(value))
 		return;
@@ -273,12 +278,17 @@ void read_headers(struct loader *l, const struct schema_key *key UNUSED,
 			say_error(l, e->value,
 				  "a field value has no control characters and no spaces at its "
 				  "ends");
-		else
+		else {
 			headers[r->headers_len++] =
 				(struct config_header){arena_str(&l->config->arena, e->key->text),
 						       arena_str(&l->config->arena, text)};
+			bytes += e->key->text.len + text.len;
+		}
 		l->path = saved;
 	}
+	if (bytes > RESPOND_HEADERS_MAX)
+		say_error(l, value, "the fields have %zu bytes, at most %zu KiB", bytes,
+			  RESPOND_HEADERS_MAX / KIB);
 	r->headers = headers;
 }
 
@@ -332,6 +342,11 @@ void read_redirect_to(struct loader *l, const struct schema_key *key UNUSED,
 	struct template to;
 	const char *error;
 
+	if (value->text.len > REDIRECT_TO_MAX) {
+		say_error(l, value, "has %zu bytes, at most %zu KiB", value->text.len,
+			  REDIRECT_TO_MAX / KIB);
+		return;
+	}
 	if (!read_template(l, value, &to))
 		return;
 	error = redirect_error(&to);

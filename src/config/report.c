@@ -83,6 +83,11 @@ static struct span line_text(const struct source *s, size_t line)
 	return span_of(s->text.ptr + start, end - start);
 }
 
+unsigned source_line(const struct source *s, size_t at)
+{
+	return s->lines_len ? (unsigned)line_of(s, at) + 1 : 0;
+}
+
 struct config_place source_place(const struct source *s, size_t at)
 {
 	size_t line;
@@ -133,6 +138,15 @@ size_t utf8_length(struct span s)
 	return len;
 }
 
+struct span utf8_clip(struct span s, size_t max)
+{
+	if (s.len <= max)
+		return s;
+	while (max && is_continuation(s.ptr[max]))
+		max--;
+	return span_of(s.ptr, max);
+}
+
 /* Whatever is in a file, it must not steer the terminal on which it is shown. */
 static void make_printable(char *text, size_t len)
 {
@@ -147,6 +161,24 @@ static void make_printable(char *text, size_t len)
 		/* The second byte of a C1 control is alone then and falls next. */
 		i += n && !is_control ? n : 1;
 	}
+}
+
+/* Made fit to be shown. One line may have all the issues of a file, and the file may be
+ * one long line, so the issue before lends its copy. */
+static const char *shown_line(struct config_report *r, const struct config_issue *issue,
+			      struct span line)
+{
+	const struct config_issue *last = r->issues_len ? issue - 1 : NULL;
+	char *text;
+
+	if (last && last->file_order == issue->file_order && last->place.line == issue->place.line)
+		return last->source_line;
+	text = arena_str(&r->arena, line);
+	if (text) {
+		make_printable(text, line.len);
+		secret_mask(text, line.len);
+	}
+	return text;
 }
 
 static struct config_issue *issue_room(struct config_report *r)
@@ -193,12 +225,7 @@ void report_add(struct config_report *r, enum config_severity severity, struct s
 		if (end > line.ptr + line.len)
 			end = line.ptr + line.len;
 		issue->width = columns(from, end);
-		text = arena_str(&r->arena, line);
-		if (text) {
-			make_printable(text, line.len);
-			secret_mask(text, line.len);
-		}
-		issue->source_line = text;
+		issue->source_line = shown_line(r, issue, line);
 	}
 	if (!issue->width)
 		issue->width = 1;

@@ -9,6 +9,8 @@
 
 /* A file that hundreds of mistakes are in is the wrong file. */
 #define REPORT_ISSUES_MAX 500
+/* How much of a key a path shows; a path is built for each value. */
+#define PATH_KEY_MAX 64
 
 /* One file's text, with which issues show their line. */
 struct source {
@@ -39,6 +41,10 @@ void source_init(struct source *s, struct arena *arena, const char *path, struct
 		 unsigned order);
 /* Bytes of the UTF-8 character at the front of a span that is not empty; 0: none. */
 size_t utf8_length(struct span s);
+/* At most so many bytes from the front, whole characters only; the text is UTF-8. */
+struct span utf8_clip(struct span s, size_t max);
+/* The line of a byte, from 1. */
+unsigned source_line(const struct source *s, size_t at);
 /* Line and column (in characters) of a byte. */
 struct config_place source_place(const struct source *s, size_t at);
 /* The byte at a line and column, clamped to the text. */

@@ -30,7 +30,7 @@ struct span path_enter(struct loader *l, struct span key)
 	struct span saved = l->path;
 
 	l->path = arena_printf(&l->scratch, "%.*s%s%.*s", SPAN_FMT(saved), saved.len ? "." : "",
-			       SPAN_FMT(key));
+			       SPAN_FMT(utf8_clip(key, PATH_KEY_MAX)));
 	return saved;
 }
 
@@ -49,16 +49,11 @@ struct config_place place_of(const struct yaml_node *n)
 
 const char *shown(struct loader *l, const struct yaml_node *n)
 {
-	struct span text = n->text;
-	size_t len = 0;
-	char *copy;
+	struct span text = utf8_clip(n->text, 48);
+	char *copy = arena_str(&l->scratch, text);
 
-	/* Whole characters only. */
-	while (len < text.len && len < 48)
-		len += utf8_length(span_of(text.ptr + len, text.len - len));
-	copy = arena_str(&l->scratch, span_of(text.ptr, len));
-	secret_mask(copy, len);
-	return arena_printf(&l->scratch, "`%s%s`", copy, len < text.len ? "..." : "").ptr;
+	secret_mask(copy, text.len);
+	return arena_printf(&l->scratch, "`%s%s`", copy, text.len < n->text.len ? "..." : "").ptr;
 }
 
 bool scalar_text(struct loader *l, const struct yaml_node *n, struct span *ret_text)

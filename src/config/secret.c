@@ -54,10 +54,11 @@ static bool only_names_its_secret(struct span value)
 {
 	return value.len > 3 && span_starts_with(value, SPAN("${")) &&
 	       memchr(value.ptr, '}', value.len) == value.ptr + value.len - 1 &&
-	       !memmem(value.ptr, value.len, ":-", 2);
+	       !memmem(value.ptr, value.len, ":-", 2) && !memmem(value.ptr, value.len, "://", 3);
 }
 
-static void mask_value(char *line, size_t from, size_t len)
+/* Returns where the value ends. */
+static size_t mask_value(char *line, size_t from, size_t len)
 {
 	size_t end = value_end(line, from, len);
 
@@ -65,6 +66,7 @@ static void mask_value(char *line, size_t from, size_t len)
 		from++;
 	if (end > from && !only_names_its_secret(span_of(line + from, end - from)))
 		memset(line + from, '*', end - from);
+	return end;
 }
 
 /* The password of "scheme://user:password@host". */
@@ -98,6 +100,8 @@ void secret_mask(char *line, size_t len)
 		at++;
 		while (at < len && (line[at] == ' ' || line[at] == '\t'))
 			at++;
-		mask_value(line, at, len);
+		at = mask_value(line, at, len);
+		/* What is left readable names its secret, and holds none. */
+		i = at > i ? at - 1 : i;
 	}
 }

@@ -26,6 +26,7 @@ struct builder {
 	struct open_node open[YAML_DEPTH_MAX];
 	size_t open_len;
 	struct anchor *anchors;
+	size_t anchors_len;
 	const struct yaml_node *root;
 	size_t documents;
 	size_t nodes;               /* as parsed, aliases as what they stand for */
@@ -72,17 +73,36 @@ static bool check_encoding(const struct source *s, struct config_report *report)
 	return true;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool check_empty_lines(const struct source *s, struct config_report *report)
+{
+	struct builder b = {.source = s, .report = report};
+	size_t run = 0;
+
+	for (size_t i = 0; i < s->text.len; i++) {
+		char c = s->text.ptr[i];
+
+		if (!is_blank(c))
+			run = 0;
+		else if (c == '\n' && ++run > YAML_EMPTY_LINES_MAX + 1) {
+			say(&b, (struct source_range){s, i, i + 1}, "",
+			    "more than %d empty lines in a row", YAML_EMPTY_LINES_MAX);
+			return false;
+		}
+	}
+	return true;
+}
+
 static struct span token_text(struct builder *b, struct fy_token *token)
 {
 	size_t len = 0;
 	const char *text = token ? fy_token_get_text(token, &len) : NULL;
 
 	return text ? span_of(arena_str(b->arena, span_of(text, len)), len) : SPAN_NONE;
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 /* The bytes of an event. Quotes, which the library leaves out, are part of it. */
@@ -129,7 +149,8 @@ static const char *open_path(struct builder *b)
 					    o->node->entries);
 		else if (o->key)
 			path = arena_printf(b->arena, "%.*s%s%.*s", SPAN_FMT(path),
-					    path.len ? "." : "", SPAN_FMT(o->key->text));
+					    path.len ? "." : "",
+					    SPAN_FMT(utf8_clip(o->key->text, PATH_KEY_MAX)));
 	}
 	return path.ptr;
 }
@@ -148,6 +169,7 @@ static uint32_t hash(struct span s)
 static void check_duplicates(struct builder *b, const struct yaml_node *mapping)
 {
 	const struct yaml_entry **table;
+	const char *path = NULL;
 	size_t slots = 8;
 
 	while (slots < mapping->entries * 2)
@@ -159,12 +181,15 @@ static void check_duplicates(struct builder *b, const struct yaml_node *mapping)
 
 		while (table[i] && !span_eq(table[i]->key->text, e->key->text))
 			i = (i + 1) & (slots - 1);
-		if (table[i])
-			say(b, e->key->at, open_path(b),
-			    "key `%.*s` stands twice, first in line %u", SPAN_FMT(e->key->text),
-			    source_place(b->source, table[i]->key->at.at).line);
-		else
+		if (!table[i]) {
 			table[i] = e;
+			continue;
+		}
+		if (!path)
+			path = open_path(b);
+		say(b, e->key->at, path, "key `%.*s` stands twice, first in line %u",
+		    SPAN_FMT(utf8_clip(e->key->text, PATH_KEY_MAX)),
+		    source_line(b->source, table[i]->key->at.at));
 	}
 }
 
@@ -177,6 +202,13 @@ static void name_anchor(struct builder *b, struct span name, const struct yaml_n
 	a = arena_alloc(b->arena, sizeof(*a));
 	*a = (struct anchor){b->anchors, name, node};
 	b->anchors = a;
+	if (++b->anchors_len > YAML_ANCHORS_MAX)
+		STOP(b, node->at, "more than %d anchors", YAML_ANCHORS_MAX);
+}
+
+static size_t entry_key_bytes(const struct yaml_entry *e)
+{
+	return e->key ? e->key->text.len : 0;
 }
 
 /* A finished node finds its place: as the root, an element, a key or a value. */
@@ -204,11 +236,15 @@ static void place_node(struct builder *b, const struct yaml_node *node, struct s
 	o->node->entries++;
 	/* Each is at most YAML_NODES_MAX, and the sum is checked below. */
 	o->node->nodes += node->nodes + 1;
+	o->node->text_bytes += node->text_bytes + entry_key_bytes(entry);
 	if (node->depth >= o->node->depth)
 		o->node->depth = node->depth + 1;
 	if (o->node->nodes > YAML_NODES_MAX)
 		STOP(b, at, "more than %d values, aliases counted as what they stand for",
 		     YAML_NODES_MAX);
+	else if (o->node->text_bytes > YAML_TEXT_MAX)
+		STOP(b, at, "more than %zu MiB of text, aliases counted as what they stand for",
+		     YAML_TEXT_MAX / MIB);
 	else if (b->open_len + node->depth > YAML_DEPTH_MAX)
 		STOP(b, at, "nested deeper than %d levels", YAML_DEPTH_MAX);
 }
@@ -238,6 +274,7 @@ static void on_scalar(struct builder *b, const struct fy_event_scalar_data *scal
 	n->text = token_text(b, scalar->value);
 	if (!n->text.ptr)
 		n->text = SPAN("");
+	n->text_bytes = n->text.len;
 	n->plain = fy_token_scalar_style(scalar->value) == FYSS_PLAIN;
 	name_anchor(b, token_text(b, scalar->anchor), n);
 	place_node(b, n, at);
@@ -372,7 +409,7 @@ const struct yaml_node *yaml_parse(struct arena *arena, const struct source *sou
 	size_t errors = report->errors;
 	struct builder *b;
 
-	if (!check_encoding(source, report))
+	if (!check_encoding(source, report) || !check_empty_lines(source, report))
 		return NULL;
 	b = arena_alloc(arena, sizeof(*b));
 	*b = (struct builder){

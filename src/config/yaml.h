@@ -20,6 +20,12 @@ struct fy_parser;
 #define YAML_DEPTH_MAX 32
 /* Aliases count as what they stand for. 100,000 is some 10,000 routes. */
 #define YAML_NODES_MAX 100000
+/* Text of all values, counted alike: what an alias may blow up in memory. */
+#define YAML_TEXT_MAX (8 * MIB)
+/* Anchors are looked up one by one. */
+#define YAML_ANCHORS_MAX 1000
+/* libfyaml's time grows with the square of empty lines in a row. */
+#define YAML_EMPTY_LINES_MAX 100
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAPPING };
 
@@ -38,6 +44,7 @@ struct yaml_node {
 	size_t entries; /* how many are directly below */
 	/* Expanded, this node included. */
 	unsigned nodes;
+	size_t text_bytes;
 	unsigned depth;
 };
 

@@ -59,10 +59,10 @@ static void each_mistake_has_its_own_place(void **state UNUSED)
 	              "t.yaml:1:49: error: gateway.host: write ${VAR}, ${VAR:-default} or "
 	              "${file:/path}; $$ is a dollar\n"
 	              "    1 | gateway: {port: 80, host: \"${RW_SET}$${RW_UNSET}${9}${RW_SET\"}\n"
-	              "      |                                                   ^^^^\n"
+	              "      |                                                 ^^^^\n"
 	              "t.yaml:1:53: error: gateway.host: this ${ is not closed\n"
 	              "    1 | gateway: {port: 80, host: \"${RW_SET}$${RW_UNSET}${9}${RW_SET\"}\n"
-	              "      |                                                       ^^\n");
+	              "      |                                                     ^^\n");
 	expect_one("gateway:\n  port: 80\n  host: |\n    x\n    y ${RW_UNSET}\n",
 	           "t.yaml:5:7: error: gateway.host: environment variable RW_UNSET is not set and has "
 	           "no default");
