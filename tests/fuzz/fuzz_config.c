@@ -1,0 +1,106 @@
+#include "fuzz.h"
+
+#include <jansson.h>
+
+#include <ringway/config/load.h>
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+const char *__lsan_default_suppressions(void);
+
+/* libfyaml 0.7.12 loses some hundred bytes at a quoted scalar with many quotes in it
+ * (pantoniou/libfyaml issue 233). Leaks of ours have other frames on top. */
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libfyaml.so\n";
+}
+
+/* What a value may name is the same everywhere, or a finding would hold here only. */
+int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
+{
+	must(clearenv() == 0 && setenv("SET", "10.0.0.5:8000", 1) == 0);
+	must(setenv("EMPTY", "", 1) == 0);
+	return 0;
+}
+
+static void try_route(const struct config_route *r)
+{
+	must(r->name && r->path);
+	must(r->path_kind == CONFIG_PATH_PREFIX ? !*r->path || *r->path == '/' : *r->path == '/');
+	for (size_t i = 0; i < r->hosts_len; i++)
+		must(*r->hosts[i].name && r->hosts[i].is_suffix == (*r->hosts[i].name == '.'));
+	for (size_t i = 0; i < r->methods_len; i++)
+		must(*r->methods[i]);
+}
+
+static void try_service(const struct config_service *s)
+{
+	must(*s->id && *s->name);
+	must((s->source == CONFIG_SOURCE_UPSTREAM) == (s->targets_len > 0));
+	for (size_t i = 0; i < s->targets_len; i++) {
+		const struct config_target *t = &s->targets[i];
+
+		must(*t->url && *t->host && *t->authority && t->port && t->weight);
+	}
+	must(s->source != CONFIG_SOURCE_REDIRECT || s->redirect.to.parts_len);
+	must(s->source != CONFIG_SOURCE_RESPOND || s->respond.status >= 200);
+	must(s->respond.body.len <= 62 * KIB && s->retry.buffer_bytes <= 64 * KIB);
+	for (size_t i = 0; i < s->routes_len; i++)
+		try_route(&s->routes[i]);
+}
+
+/* What the layers above rely on. */
+static void try_config(const struct config *c)
+{
+	must(config_instance_is_valid(span_str(c->instance)));
+	must(c->max_connections && c->runtime.shards <= 256);
+	must(c->client.max_fields <= 1000 && c->client.max_head_bytes <= 60 * KIB);
+	must(c->client.max_request_line_bytes <= c->client.max_head_bytes);
+	must(c->client.head_time_ns && c->client.keepalive_ns && c->client.write_idle_ns);
+	must(c->monitoring.logging.fields_len <= 64 && *c->admin.socket == '/');
+	for (size_t i = 0; i < c->listeners_len; i++)
+		must(*c->listeners[i].name && address_port(&c->listeners[i].address));
+	for (size_t i = 0; i < c->services_len; i++)
+		try_service(&c->services[i]);
+}
+
+static void try_report(const struct config_report *r)
+{
+	char *printed = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&printed, &len);
+	json_t *json;
+
+	must(out);
+	config_report_print(r, out, /* colour */ false);
+	must(fclose(out) == 0);
+	/* What a file says must not steer the terminal. */
+	for (size_t i = 0; i < len; i++)
+		must((unsigned char)printed[i] >= 0x20 || printed[i] == '\n' || printed[i] == '\t');
+	free(printed);
+	out = open_memstream(&printed, &len);
+	must(out);
+	config_report_print_json(r, "fuzz", out);
+	must(fclose(out) == 0);
+	json = json_loads(printed, 0, NULL);
+	must(json && json_array_size(json_object_get(json, "issues")) == r->issues_len);
+	json_decref(json);
+	free(printed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = fuzz_copy((const char *)data, size);
+	struct config *config = NULL;
+	struct config_report report;
+	int err = config_load_text(NULL, span_of(text, size), &config, &report);
+
+	/* The config has copies of all that it keeps. */
+	free(text);
+	must((err == 0) == (config != NULL) && (err != 0) == (report.errors > 0));
+	if (config)
+		try_config(config);
+	try_report(&report);
+	config_report_fini(&report);
+	config_destroy(config);
+	return 0;
+}
