@@ -103,6 +103,48 @@ static void drop(struct http_fields *fields, http_field_set set)
 	fields->present &= ~set;
 }
 
+/* The longest name that an upstream could read as one that we know. */
+#define ALIAS_BYTES 32
+
+/* Servers that hand fields on as variables (CGI, WSGI) read X_Forwarded_For as
+ * X-Forwarded-For, and Content_Length as the length. */
+static bool is_alias(struct span name)
+{
+	char dashed[ALIAS_BYTES];
+
+	if (name.len > sizeof(dashed) || !memchr(name.ptr, '_', name.len))
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		dashed[i] = name.ptr[i] == '_' ? '-' : name.ptr[i];
+	return http_field_id(span_of(dashed, name.len)) != HTTP_FIELD_OTHER;
+}
+
+/* X-Forwarded-Prefix, -Server, -Ssl and whatever else is claimed in that family. */
+static bool is_further_claim(struct span name)
+{
+	static const struct span family = {"x-forwarded-", 12};
+
+	return name.len > family.len && span_ieq(span_of(name.ptr, family.len), family);
+}
+
+/* Fields whose names we do not know, but an upstream might take for ones that we do. */
+static void drop_disguised(struct http_fields *fields, bool is_trusted)
+{
+	uint32_t len = 0;
+
+	if (!http_fields_have(fields, HTTP_FIELD_OTHER))
+		return;
+	for (uint32_t i = 0; i < fields->len; i++) {
+		const struct http_field *f = &fields->at[i];
+
+		if (f->id == HTTP_FIELD_OTHER &&
+		    (is_alias(f->name) || (!is_trusted && is_further_claim(f->name))))
+			continue;
+		fields->at[len++] = *f;
+	}
+	fields->len = len;
+}
+
 /* One hop fewer is left (RFC 9110 section 7.6.2). */
 static bool count_hop(struct exchange *x, struct http_fields *fields)
 {
@@ -135,6 +177,7 @@ bool forward_request(struct exchange *x, struct http_head *ret_head)
 	kept.present = from->fields.present;
 	h1_remove_hop_by_hop(&kept);
 	drop(&kept, not_forwarded(x));
+	drop_disguised(&kept, x->conn->is_trusted);
 	if (!count_hop(x, &kept))
 		return false;
 	add(&kept, HTTP_FIELD_X_FORWARDED_FOR, forwarded_for(x));
