@@ -46,7 +46,14 @@ static bool PRINTF(2, 3) say(const struct call *call, const char *fmt, ...)
 
 /* ---- finding it ---- */
 
-bool admin_where_is_good(const struct command *c, const struct admin_where *where)
+/* Where it listens: a path, or what follows from the instance's name. */
+struct admin_where {
+	const char *socket;   /* NULL: by name */
+	const char *instance; /* NULL: "default" */
+};
+
+/* False: it contradicts itself, which was said. */
+static bool where_is_good(const struct command *c, const struct admin_where *where)
 {
 	if (where->instance && where->socket)
 		command_misused(c, "--instance and --socket say the same: one of them is enough");
@@ -196,11 +203,12 @@ static json_t *parse_answer(struct call *call, enum http_method method, unsigned
 	return NULL;
 }
 
-json_t *admin_ask(const struct command *c, const struct admin_where *where, const char *method,
-		  const char *path, unsigned timeout_s, unsigned *ret_status)
+static json_t *ask(const struct command *c, const struct admin_where *where,
+		   const struct admin_request *request, unsigned *ret_status)
 {
-	struct call call = {
-		.command = c, .fd = -1, .due_ns = clock_monotonic_ns() + timeout_s * NS_PER_S};
+	struct call call = {.command = c,
+			    .fd = -1,
+			    .due_ns = clock_monotonic_ns() + request->timeout_s * NS_PER_S};
 	json_t *json = NULL;
 
 	arena_init(&call.arena, NULL, 0, &arena_malloc_source);
@@ -208,10 +216,36 @@ json_t *admin_ask(const struct command *c, const struct admin_where *where, cons
 	if (!call.answer)
 		say(&call, "%s", strerror(ENOMEM));
 	else if (find_socket(&call, where) && open_socket(&call) &&
-		 send_request(&call, method, path) && read_answer(&call))
-		json = parse_answer(&call, http_method_of(span_str(method)), ret_status);
+		 send_request(&call, request->method, request->path) && read_answer(&call))
+		json = parse_answer(&call, http_method_of(span_str(request->method)), ret_status);
 	if (call.fd >= 0)
 		close(call.fd);
 	arena_reset(&call.arena);
 	return json;
+}
+
+json_t *admin_ask(const struct command *c, const struct admin_request *request, int len,
+		  char **arguments, bool *ret_as_json, unsigned *ret_status, int *ret_exit)
+{
+	struct admin_where where = {NULL, NULL};
+	const struct argument known[] = {
+		{.name = "--json", .flag = ret_as_json},
+		{.name = "--instance", .text = &where.instance},
+		{.name = "--socket", .text = &where.socket},
+	};
+
+	*ret_as_json = false;
+	if (!command_read_arguments(c, known, ARRAY_LEN(known), len, arguments, ret_exit))
+		return NULL;
+	*ret_exit = COMMAND_USAGE;
+	if (!where_is_good(c, &where))
+		return NULL;
+	*ret_exit = COMMAND_ERRORS;
+	return ask(c, &where, request, ret_status);
+}
+
+void admin_print_json(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	putchar('\n');
 }

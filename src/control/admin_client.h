@@ -8,18 +8,19 @@
 
 #include "command.h"
 
-/* Where it listens: a path, or what follows from the instance's name. */
-struct admin_where {
-	const char *socket;   /* NULL: by name */
-	const char *instance; /* NULL: "default" */
+/* What is asked for. */
+struct admin_request {
+	const char *method;
+	const char *path;
+	unsigned timeout_s;
 };
 
-/* False: it contradicts itself, which was said. */
-bool admin_where_is_good(const struct command *c, const struct admin_where *where);
+/* Reads the arguments that every such command has (--json, --instance, --socket) and asks.
+ * An answer that is a JSON object, whatever its status; the caller's, for json_decref().
+ * NULL: there is none, the reason was printed, *ret_exit is the exit code. */
+json_t *admin_ask(const struct command *c, const struct admin_request *request, int len,
+		  char **arguments, bool *ret_as_json, unsigned *ret_status, int *ret_exit);
 
-/* An answer that is a JSON object, whatever its status; NULL: there is none, and the reason
- * was printed. The caller's, for json_decref(). */
-json_t *admin_ask(const struct command *c, const struct admin_where *where, const char *method,
-		  const char *path, unsigned timeout_s, unsigned *ret_status);
+void admin_print_json(const json_t *json);
 
 #endif

@@ -28,33 +28,21 @@ static void print_bad(const json_t *json)
 
 static int run(const struct command *c, int len, char **arguments)
 {
-	struct admin_where where = {NULL, NULL};
-	bool as_json = false, good;
-	const struct argument known[] = {
-		{.name = "--json", .flag = &as_json},
-		{.name = "--instance", .text = &where.instance},
-		{.name = "--socket", .text = &where.socket},
-	};
+	static const struct admin_request request = {"POST", "/reload", RELOAD_TIMEOUT_S};
+	bool as_json, good;
 	unsigned status;
 	int exit_code;
-	json_t *json;
+	json_t *json = admin_ask(c, &request, len, arguments, &as_json, &status, &exit_code);
 
-	if (!command_read_arguments(c, known, ARRAY_LEN(known), len, arguments, &exit_code))
-		return exit_code;
-	if (!admin_where_is_good(c, &where))
-		return COMMAND_USAGE;
-	json = admin_ask(c, &where, "POST", "/reload", RELOAD_TIMEOUT_S, &status);
 	if (!json)
-		return COMMAND_ERRORS;
+		return exit_code;
 	good = status == 200 && json_is_true(json_object_get(json, "ok"));
-	if (as_json) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else if (good) {
+	if (as_json)
+		admin_print_json(json);
+	else if (good)
 		print_good(json);
-	} else {
+	else
 		print_bad(json);
-	}
 	json_decref(json);
 	return good ? COMMAND_GOOD : COMMAND_ERRORS;
 }

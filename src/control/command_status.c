@@ -128,32 +128,20 @@ static void print_status(const json_t *status)
 
 static int run(const struct command *c, int len, char **arguments)
 {
-	struct admin_where where = {NULL, NULL};
-	bool as_json = false;
-	const struct argument known[] = {
-		{.name = "--json", .flag = &as_json},
-		{.name = "--instance", .text = &where.instance},
-		{.name = "--socket", .text = &where.socket},
-	};
+	static const struct admin_request request = {"GET", "/status", STATUS_TIMEOUT_S};
 	unsigned status;
+	bool as_json;
 	int exit_code;
-	json_t *json;
+	json_t *json = admin_ask(c, &request, len, arguments, &as_json, &status, &exit_code);
 
-	if (!command_read_arguments(c, known, ARRAY_LEN(known), len, arguments, &exit_code))
-		return exit_code;
-	if (!admin_where_is_good(c, &where))
-		return COMMAND_USAGE;
-	json = admin_ask(c, &where, "GET", "/status", STATUS_TIMEOUT_S, &status);
 	if (!json)
-		return COMMAND_ERRORS;
-	if (status != 200) {
+		return exit_code;
+	if (status != 200)
 		fprintf(stderr, "ringway status: %s\n", text_of(json, "detail"));
-	} else if (as_json) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else {
+	else if (as_json)
+		admin_print_json(json);
+	else
 		print_status(json);
-	}
 	json_decref(json);
 	return status == 200 ? COMMAND_GOOD : COMMAND_ERRORS;
 }

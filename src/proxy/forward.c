@@ -1,9 +1,9 @@
 #include "forward.h"
-#include "admission.h"
-
-#include <time.h>
 
 #include <ringway/http1/parse.h>
+#include <ringway/proxy/answer.h>
+
+#include "admission.h"
 
 /* Fields in which a client could claim to be somebody: only peers that the operator
  * trusts are believed. */
@@ -195,18 +195,6 @@ bool forward_request(struct exchange *x, struct http_head *ret_head)
 	return true;
 }
 
-/* IMF-fixdate (RFC 9110 section 5.6.7), for answers that come without one. */
-static struct span date_now(struct exchange *x)
-{
-	time_t now = (time_t)(shard_unix_us(x->front->shard) / 1000000);
-	struct tm tm;
-	char *text = arena_text(&x->arena, 32);
-
-	if (!text || !gmtime_r(&now, &tm))
-		return SPAN_NONE;
-	return span_of(text, strftime(text, 32, "%a, %d %b %Y %H:%M:%S GMT", &tm));
-}
-
 bool forward_response(struct exchange *x, struct http_head *head)
 {
 	h1_remove_hop_by_hop(&head->fields);
@@ -214,7 +202,7 @@ bool forward_response(struct exchange *x, struct http_head *head)
 		return true;
 	/* RFC 9110 section 6.6.1: a recipient with a clock adds what is missing. */
 	if (!http_fields_have(&head->fields, HTTP_FIELD_DATE)) {
-		struct span date = date_now(x);
+		struct span date = answer_date(x);
 
 		if (!date.ptr)
 			return false;

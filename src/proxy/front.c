@@ -254,34 +254,33 @@ static struct front_listener *listener_of(struct listener *l)
 	return container_of(l, struct front_listener, listener);
 }
 
+/* NULL when nobody is idle. Its memory stays until it is gone. */
+static struct client *close_longest_idle(struct front *f)
+{
+	struct list *oldest = list_pop_front(&f->idle_clients);
+	struct client *c = oldest ? list_entry(oldest, struct client, idle_link) : NULL;
+
+	if (!c)
+		return NULL;
+	f->stats.reclaimed++;
+	h1_server_close(&c->h1);
+	return c;
+}
+
 bool front_reclaim(struct front *f)
 {
-	struct list *oldest;
-
-	if (upstreams_close_oldest(&f->upstreams))
-		return true;
-	oldest = list_pop_front(&f->idle_clients);
-	if (!oldest)
-		return false;
-	f->stats.reclaimed++;
-	h1_server_close(&list_entry(oldest, struct client, idle_link)->h1);
-	return true;
+	return upstreams_close_oldest(&f->upstreams) || close_longest_idle(f);
 }
 
 /* The place of the one that has been idle longest changes hands: the gate counts one all
  * the time. */
 static bool take_place_of_idle(struct front *f)
 {
-	struct list *oldest = list_pop_front(&f->idle_clients);
-	struct client *c;
+	struct client *c = close_longest_idle(f);
 
-	if (!oldest)
-		return false;
-	c = list_entry(oldest, struct client, idle_link);
-	f->stats.reclaimed++;
-	c->in_gate = false;
-	h1_server_close(&c->h1);
-	return true;
+	if (c)
+		c->in_gate = false;
+	return c != NULL;
 }
 
 static bool admit(struct front *f, int fd, const struct site *site)
@@ -296,16 +295,7 @@ static bool admit(struct front *f, int fd, const struct site *site)
  * is likelier to have a question than the one that has been idle longest. */
 static bool make_room(struct front *f, const struct site *site)
 {
-	struct list *oldest;
-
-	if (f->clients_open + site->leaves_free < f->clients_len)
-		return true;
-	oldest = list_pop_front(&f->idle_clients);
-	if (!oldest)
-		return false;
-	f->stats.reclaimed++;
-	h1_server_close(&list_entry(oldest, struct client, idle_link)->h1);
-	return true;
+	return f->clients_open + site->leaves_free < f->clients_len || close_longest_idle(f);
 }
 
 static bool on_conn(struct listener *l, int fd)
