@@ -66,6 +66,7 @@ static void refuse(struct h1_server *s, uint16_t status, const char *detail,
 {
 	begin_request(s);
 	s->refused = true;
+	s->awaits_continue = false;
 	s->keep_alive = false;
 	s->client_is_1_0 = false;
 	s->stream.in_ended = true;
@@ -104,6 +105,9 @@ static void take_body(struct h1_server *s)
 {
 	struct http_stream *st = &s->stream;
 
+	/* Bytes of a body: it is not held back, or not any more. */
+	if (s->conn.rx)
+		s->awaits_continue = false;
 	s->parser->limits = &s->settings->limits;
 	if (!h1_body_take(&s->body, &s->conn, st, s->parser)) {
 		if (!st->fault)
@@ -112,9 +116,19 @@ static void take_body(struct h1_server *s)
 	}
 }
 
+/* The client's time for its body does not run while it waits for our 100 (Continue), and
+ * we for the upstream's (RFC 9110 section 10.1.1). */
+static void set_body_deadline(struct h1_server *s)
+{
+	uint64_t due_ns = s->conn.shard->now_ns + s->settings->body_idle_ns;
+
+	conn_set_deadline(&s->conn, s->awaits_continue ? 0 : due_ns);
+}
+
 static void on_head(struct h1_server *s, const struct http_head *head, size_t used)
 {
 	begin_request(s);
+	s->awaits_continue = head->expects_continue;
 	s->keep_alive = head->keep_alive;
 	s->client_is_1_0 = head->minor == 0;
 	h1_body_begin(&s->body, head);
@@ -259,7 +273,7 @@ static void on_conn_recv(struct conn *c, int res)
 			http_stream_tell(&s->stream);
 			watch(s);
 		} else {
-			conn_set_deadline(c, c->shard->now_ns + s->settings->body_idle_ns);
+			set_body_deadline(s);
 			conn_recv(c);
 		}
 		break;
@@ -348,6 +362,10 @@ static void stream_send(struct http_stream *st, const struct http_head *head, st
 	if (head && head->status >= 200) {
 		frame_answer(s, head, &framed);
 		head = &framed;
+	} else if (head && s->awaits_continue) {
+		s->awaits_continue = false;
+		if (s->pulling)
+			set_body_deadline(s);
 	}
 	st->out_ended = last;
 	/* The end of a body that is not chunked is nothing on the wire. */
@@ -374,7 +392,7 @@ static void stream_pull(struct http_stream *st)
 		}
 	}
 	s->pulling = true;
-	conn_set_deadline(&s->conn, s->conn.shard->now_ns + s->settings->body_idle_ns);
+	set_body_deadline(s);
 	conn_recv(&s->conn);
 }
 

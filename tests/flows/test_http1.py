@@ -286,6 +286,27 @@ def test_100_continue_of_the_origin_reaches_the_client_before_the_body():
         assert len(origin.conns) == 1
 
 
+def test_the_time_of_a_body_begins_when_it_is_asked_for():
+    def script(conn):
+        request = conn.head()
+        time.sleep(1.5)
+        conn.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        conn.body(request)
+        conn.send(LENGTH_HEAD % 5 + request.body)
+
+    with behind(script, client="body_idle: 500ms") as (_, gateway), gateway.client() as client:
+        client.send(EXPECTING)
+        assert client.stream.take_until(b"\r\n\r\n", time.monotonic() + 5) \
+            .startswith(b"HTTP/1.1 100 ")
+        client.send(b"hello")
+        assert client.response().body == b"hello"
+    with behind(script, client="body_idle: 500ms") as (_, gateway), gateway.client() as client:
+        client.send(EXPECTING)
+        assert client.stream.take_until(b"\r\n\r\n", time.monotonic() + 5) \
+            .startswith(b"HTTP/1.1 100 ")
+        assert client.response().status == 408
+
+
 def test_a_refusal_instead_of_100_reaches_the_client_and_no_body_is_read_as_a_request():
     def refuses(conn):
         conn.head()

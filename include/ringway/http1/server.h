@@ -61,6 +61,7 @@ struct h1_server {
 	bool closes;            /* the answer said, or means, that it is the last one */
 	bool chunked_out;
 	bool pulling;
+	bool awaits_continue;   /* the client holds its body back until it is asked for it */
 	bool half_closed;       /* the client will send no more */
 	bool refused;           /* what is in the connection is no request */
 	bool dead;              /* nothing can be sent any more */
