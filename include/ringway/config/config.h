@@ -18,10 +18,71 @@ struct config_place {
 	unsigned column; /* from 1 */
 };
 
+/* A file that the configuration names; a relative path was made one from the directory of
+ * the file that names it. */
+struct config_file {
+	struct config_place place;
+	const char *path; /* NULL: not given */
+};
+
+struct config_certificate {
+	struct config_file cert; /* PEM: the leaf first, then its chain */
+	struct config_file key;
+};
+
+enum config_client_auth {
+	CONFIG_CLIENT_AUTH_NONE,
+	CONFIG_CLIENT_AUTH_REQUEST, /* asked for; who has none comes in all the same */
+	CONFIG_CLIENT_AUTH_REQUIRE,
+};
+
+/* How a listener speaks TLS. Versions, groups and suites are the numbers of RFC 8446. */
+struct config_tls {
+	struct config_place place;
+	const struct config_certificate *certificates; /* at least one; the first is the default */
+	size_t certificates_len;
+	uint16_t min_version; /* 0x0303 or 0x0304 */
+	const char *const *alpn; /* in the order of our preference */
+	size_t alpn_len;
+	enum config_client_auth client_auth;
+	struct config_file client_ca;
+	struct config_file crl;
+	uint32_t verify_depth; /* certificates between a client's and the trusted one */
+	bool strict_sni;
+	const uint16_t *groups; /* in the order of our preference; none: all that are built */
+	size_t groups_len;
+	const uint16_t *suites; /* none: the default */
+	size_t suites_len;
+	uint64_t ticket_lifetime_ns; /* 0: no tickets */
+	uint64_t ticket_rotate_ns;
+	struct config_file ocsp;
+	bool ocsp_fetch;
+};
+
+enum config_proxy_protocol {
+	CONFIG_PROXY_PROTOCOL_OFF,
+	CONFIG_PROXY_PROTOCOL_V1,
+	CONFIG_PROXY_PROTOCOL_V2,
+	CONFIG_PROXY_PROTOCOL_ANY,
+};
+
 struct config_listener {
 	struct config_place place;
 	const char *name; /* "gateway" for gateway.host and port */
 	struct address address;
+	enum config_proxy_protocol proxy_protocol;
+	bool redirect_https; /* every request is answered with its https:// twin */
+	const struct config_tls *tls; /* NULL: plain */
+};
+
+/* How a service's https:// targets are spoken to. */
+struct config_upstream_tls {
+	struct config_place place;
+	struct config_file ca; /* path NULL: the system's */
+	const char *server_name; /* NULL: the host of the target */
+	struct config_file client_cert;
+	struct config_file client_key;
+	bool verify;
 };
 
 /* The other end of proxying: one server of a service. */
@@ -33,6 +94,7 @@ struct config_target {
 	uint16_t port;
 	struct address address; /* len 0: host is a name */
 	uint32_t weight;        /* always 1 until weights are built */
+	bool tls;               /* https:// */
 };
 
 /* How long each phase may take, nanoseconds; 0: no limit. */
@@ -102,12 +164,15 @@ struct config_service {
 	struct config_redirect redirect;
 	struct config_retry retry;
 	struct config_timeouts timeouts;
+	struct config_upstream_tls tls; /* of its https:// targets */
 	const struct config_route *routes;
 	size_t routes_len;
 };
 
 /* What clients may do, the same on every listener. */
 struct config_client {
+	uint64_t handshake_time_ns; /* the TLS handshake, from the first byte on */
+	uint32_t max_handshakes;    /* in progress at once, of the whole process */
 	uint64_t head_time_ns;
 	uint64_t body_idle_ns;
 	uint64_t write_idle_ns;

@@ -32,6 +32,32 @@ enum access_cause {
 	ACCESS_OUT_OF_DESCRIPTORS,
 	ACCESS_OUT_OF_CONNECTIONS,
 	ACCESS_OUT_OF_MEMORY,
+	/* Before a request: what came, or did not come, where a TLS handshake belongs. */
+	ACCESS_TLS_GARBAGE,
+	ACCESS_TLS_PLAIN_HTTP,
+	ACCESS_TLS_BAD_HELLO,
+	ACCESS_TLS_VERSION,
+	ACCESS_TLS_NOTHING_SHARED,
+	ACCESS_TLS_UNKNOWN_NAME,
+	ACCESS_TLS_NO_ALPN,
+	ACCESS_TLS_TIMEOUT,
+	ACCESS_TLS_TOO_MANY,
+	ACCESS_TLS_CLIENT_CLOSED,
+	ACCESS_TLS_CLIENT_ALERT,
+	ACCESS_TLS_FAILED,
+	ACCESS_TLS_NO_CERTIFICATE,
+	ACCESS_TLS_CERTIFICATE_EXPIRED,
+	ACCESS_TLS_CERTIFICATE_UNTRUSTED,
+	ACCESS_TLS_CERTIFICATE_REVOKED,
+	ACCESS_TLS_CERTIFICATE_BAD,
+	ACCESS_PROXY_HEADER_BAD,
+	ACCESS_PROXY_HEADER_UNTRUSTED,
+	/* The same towards an upstream. */
+	ACCESS_UPSTREAM_TLS_FAILED,
+	ACCESS_UPSTREAM_TLS_TIMEOUT,
+	ACCESS_UPSTREAM_CERTIFICATE_EXPIRED,
+	ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED,
+	ACCESS_UPSTREAM_CERTIFICATE_NAME,
 	ACCESS_CAUSES
 };
 
@@ -43,6 +69,19 @@ const char *access_cause_text(enum access_cause cause); /* "" for ACCESS_OK */
 struct access_extra {
 	struct span name;
 	struct span value;
+};
+
+/* How the client's connection is protected. Text is the connection's, or a constant. */
+struct access_tls {
+	struct span version; /* "TLSv1.3" */
+	struct span suite;   /* IANA name, "TLS_AES_128_GCM_SHA256" */
+	struct span group;   /* "X25519"; empty when the handshake got not that far */
+	struct span server_name;
+	struct span alpn;
+	struct span client_subject;     /* of a verified certificate, RFC 4514; else empty */
+	struct span client_fingerprint; /* SHA-256 of it, hexadecimal */
+	uint32_t handshake_us;
+	bool resumed;
 };
 
 struct access_record {
@@ -69,6 +108,7 @@ struct access_record {
 	uint32_t connect_us;
 	uint32_t first_byte_us;
 	uint32_t total_us;
+	const struct access_tls *tls; /* NULL: plain */
 	const struct access_extra *extras;
 	size_t extras_len;
 };
