@@ -43,6 +43,10 @@ static const struct schema_key keys_client[] = {
 	{"max_head", read_size32, FIELD(config_client, max_head_bytes), .min = 1024,
 	 .max = HEAD_MAX},
 	{"max_fields", read_u32, FIELD(config_client, max_fields), .min = 8, .max = 1000},
+	{"handshake_time", read_duration, FIELD(config_client, handshake_time_ns),
+	 .min = 100 * NS_PER_MS, .max = 300 * NS_PER_S},
+	{"max_handshakes", read_u32, FIELD(config_client, max_handshakes), .min = 1,
+	 .max = 1000000},
 	END,
 };
 
@@ -68,15 +72,61 @@ static const struct schema_key keys_resolver[] = {
 	END,
 };
 
-static const struct schema_choice choices_proxy_protocol[] = {
-	{"off", 0}, {"v1", 0, true}, {"v2", 0, true}, {"any", 0, true}, {0}};
+static const struct schema_choice choices_proxy_protocol[] = {{"off", CONFIG_PROXY_PROTOCOL_OFF},
+							      {"v1", CONFIG_PROXY_PROTOCOL_V1},
+							      {"v2", CONFIG_PROXY_PROTOCOL_V2},
+							      {"any", CONFIG_PROXY_PROTOCOL_ANY},
+							      {0}};
 
 const struct schema_key keys_listener[] = {
 	{"name", read_text, FIELD(config_listener, name)},
 	{"address", read_listener_address, FIELD(config_listener, address)},
-	{"proxy_protocol", read_choice_only, .choices = choices_proxy_protocol},
-	NOT_BUILT("redirect_https"),
-	NOT_BUILT("tls"),
+	{"proxy_protocol", read_choice, FIELD(config_listener, proxy_protocol),
+	 .choices = choices_proxy_protocol},
+	{"redirect_https", read_bool, FIELD(config_listener, redirect_https)},
+	{"tls", read_tls, FIELD(config_listener, tls)},
+	END,
+};
+
+static const struct schema_choice choices_client_auth[] = {{"none", CONFIG_CLIENT_AUTH_NONE},
+							   {"request", CONFIG_CLIENT_AUTH_REQUEST},
+							   {"require", CONFIG_CLIENT_AUTH_REQUIRE},
+							   {0}};
+
+/* A ticket lives at most a week (RFC 8446 section 4.6.1), a key no longer. */
+static const struct schema_key keys_tickets[] = {
+	{"lifetime", read_duration, FIELD(config_tls, ticket_lifetime_ns), .min = NS_PER_S,
+	 .max = 7 * DAY},
+	{"rotate", read_duration, FIELD(config_tls, ticket_rotate_ns), .min = NS_PER_S,
+	 .max = 7 * DAY},
+	END,
+};
+
+static const struct schema_key keys_ocsp[] = {
+	{"file", read_file_name, FIELD(config_tls, ocsp)},
+	{"fetch", read_bool, FIELD(config_tls, ocsp_fetch)},
+	END,
+};
+
+const struct schema_key keys_certificate[] = {
+	{"cert", read_file_name, FIELD(config_certificate, cert)},
+	{"key", read_file_name, FIELD(config_certificate, key)},
+	END,
+};
+
+const struct schema_key keys_tls[] = {
+	{"certificates", read_certificates, FIELD(tls_draft, tls)},
+	{"min_version", read_min_version, FIELD(tls_draft, min_version)},
+	{"alpn", read_alpn, FIELD(tls_draft, tls)},
+	{"client_auth", read_choice, FIELD(tls_draft, client_auth), .choices = choices_client_auth},
+	{"client_ca", read_file_name, FIELD(tls_draft, tls.client_ca)},
+	{"crl", read_file_name, FIELD(tls_draft, tls.crl)},
+	{"verify_depth", read_u32, FIELD(tls_draft, tls.verify_depth), .max = 10},
+	{"strict_sni", read_bool, FIELD(tls_draft, tls.strict_sni)},
+	{"groups", read_groups, FIELD(tls_draft, tls)},
+	{"suites", read_suites, FIELD(tls_draft, tls)},
+	{"tickets", read_tickets, FIELD(tls_draft, tls), .keys = keys_tickets},
+	{"ocsp", read_ocsp, FIELD(tls_draft, tls), .keys = keys_ocsp},
 	END,
 };
 
@@ -188,6 +238,15 @@ static const struct schema_key keys_load_balancing[] = {
 	END,
 };
 
+static const struct schema_key keys_upstream_tls[] = {
+	{"ca", read_file_name, FIELD(config_upstream_tls, ca)},
+	{"server_name", read_server_name, FIELD(config_upstream_tls, server_name)},
+	{"client_cert", read_file_name, FIELD(config_upstream_tls, client_cert)},
+	{"client_key", read_file_name, FIELD(config_upstream_tls, client_key)},
+	{"verify", read_bool, FIELD(config_upstream_tls, verify)},
+	END,
+};
+
 const struct schema_key keys_service[] = {
 	{"name", read_text, FIELD(config_service, name)},
 	{"url", read_url},
@@ -199,13 +258,13 @@ const struct schema_key keys_service[] = {
 	{"retry", read_retry, FIELD(config_service, retry), .keys = keys_retry},
 	{"protocol", read_choice_only, .choices = choices_protocol},
 	{"load_balancing", read_mapping, .keys = keys_load_balancing},
+	{"tls", read_upstream_tls, FIELD(config_service, tls), .keys = keys_upstream_tls},
 	{"routes", read_routes},
 	NOT_BUILT("health"),
 	NOT_BUILT("retries"),
 	NOT_BUILT("discovery"),
 	NOT_BUILT("slow_start"),
 	NOT_BUILT("panic"),
-	NOT_BUILT("tls"),
 	NOT_BUILT("sticky"),
 	NOT_BUILT("outlier"),
 	NOT_BUILT("circuit_breaker"),

@@ -261,6 +261,8 @@ static void set_defaults(struct loader *l)
 	c->instance = "default";
 	c->max_connections = 1000;
 	c->client = (struct config_client){
+		.handshake_time_ns = 10 * NS_PER_S,
+		.max_handshakes = 1024,
 		.head_time_ns = 10 * NS_PER_S,
 		.body_idle_ns = 30 * NS_PER_S,
 		.write_idle_ns = 30 * NS_PER_S,

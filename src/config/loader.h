@@ -29,6 +29,13 @@ struct listener_draft {
 	const char *path;
 };
 
+/* A listener's tls before its keys are held against each other. */
+struct tls_draft {
+	struct config_tls tls;
+	int min_version; /* -1: no good one is given; the same below */
+	int client_auth;
+};
+
 struct service_draft {
 	struct config_service service;
 	const struct yaml_node *key;

@@ -114,6 +114,21 @@ void read_listener_address(struct loader *l, const struct schema_key *key UNUSED
 		*(struct address *)field = a;
 }
 
+static void check_listener(struct loader *l, const struct yaml_node *n,
+			   const struct config_listener *listener)
+{
+	/* Anyone could choose the address that the rest believes. A `trusted` that is wrong
+	 * is said where it stands. */
+	if (listener->proxy_protocol != CONFIG_PROXY_PROTOCOL_OFF && !yaml_find(l->top, "trusted"))
+		say_error(l, yaml_find(n, "proxy_protocol")->key,
+			  "`proxy_protocol` needs `trusted`: the peers that may send it");
+	if (listener->redirect_https && yaml_find(n, "tls"))
+		say_error(
+			l, yaml_find(n, "redirect_https")->key,
+			"`redirect_https` and `tls` exclude each other: whoever speaks TLS here is "
+			"at https:// already");
+}
+
 void read_listeners(struct loader *l, const struct schema_key *key UNUSED,
 		    const struct yaml_node *value, void *field UNUSED)
 {
@@ -137,6 +152,7 @@ void read_listeners(struct loader *l, const struct schema_key *key UNUSED,
 			listener->name = arena_str(&l->config->arena, l->path);
 		if (!address)
 			say_error(l, n, "`address` is missing");
+		check_listener(l, n, listener);
 		if (!listener->address.len)
 			continue;
 		draft->address = address->value;

@@ -51,7 +51,7 @@ bool is_host_name(struct span s)
 
 /* "10.0.0.256": a name whose last label has only digits is an address mistyped
  * (WHATWG URL and RFC 3696 agree that no top level domain is numeric). */
-static bool ends_in_digits(struct span host)
+bool ends_in_digits(struct span host)
 {
 	size_t i = host.len;
 
@@ -86,13 +86,13 @@ static bool split_authority(struct span authority, struct span *ret_host, struct
 }
 
 /* What is wrong with an authority, or NULL and the target filled. */
-static const char *target_authority(struct loader *l, struct span authority,
+static const char *target_authority(struct loader *l, struct span authority, uint16_t scheme_port,
 				    struct config_target *t)
 {
 	struct arena *arena = &l->config->arena;
 	bool bracketed = span_starts_with(authority, SPAN("["));
 	struct span host, port;
-	uint64_t number = 80;
+	uint64_t number = scheme_port;
 
 	if (authority.len && memchr(authority.ptr, '@', authority.len))
 		return "user and password in a url are not supported";
@@ -109,7 +109,7 @@ static const char *target_authority(struct loader *l, struct span authority,
 	t->port = (uint16_t)number;
 	t->host = arena_str(arena, host);
 	/* RFC 9110 section 7.2: the port of the scheme is left out of Host. */
-	t->authority = arena_printf(arena, number == 80 ? "%s%s%s" : "%s%s%s:%u",
+	t->authority = arena_printf(arena, number == scheme_port ? "%s%s%s" : "%s%s%s:%u",
 				    bracketed ? "[" : "", t->host, bracketed ? "]" : "", t->port)
 			       .ptr;
 	return NULL;
@@ -118,24 +118,27 @@ static const char *target_authority(struct loader *l, struct span authority,
 /* What is wrong with a url, or NULL and the target filled. */
 static const char *target_url(struct loader *l, struct span url, struct config_target *t)
 {
+	bool tls = span_starts_with(url, SPAN("https://"));
+	struct span scheme = tls ? SPAN("https://") : SPAN("http://");
 	struct span authority;
 	size_t len;
 
-	if (span_starts_with(url, SPAN("https://")))
-		return "https:// targets are not supported yet";
+	if (span_starts_with(url, SPAN("https://unix:/")))
+		return "TLS to a unix socket is not possible";
 	if (span_starts_with(url, SPAN("unix:")))
 		return "unix: targets are not supported yet";
-	if (!span_starts_with(url, SPAN("http://")))
-		return "a url begins with http://";
-	authority = span_of(url.ptr + 7, url.len - 7);
+	if (!span_starts_with(url, scheme))
+		return "a url begins with http:// or https://";
+	authority = span_of(url.ptr + scheme.len, url.len - scheme.len);
 	for (len = 0; len < authority.len && !strchr("/?#", authority.ptr[len]);)
 		len++;
 	if (authority.len > len + (authority.ptr[len] == '/'))
 		return "rewrite is not supported yet; remove the path";
 	authority.len = len;
 	t->weight = 1;
+	t->tls = tls;
 	t->url = arena_str(&l->config->arena, url);
-	return target_authority(l, authority, t);
+	return target_authority(l, authority, tls ? 443 : 80, t);
 }
 
 void read_target_url(struct loader *l, const struct schema_key *key UNUSED,
@@ -410,8 +413,8 @@ static void check_source(struct loader *l, const struct yaml_entry *e, struct co
 static void check_upstream_keys(struct loader *l, const struct yaml_entry *e,
 				const struct config_service *s)
 {
-	static const char *const keys[] = {"timeout", "timeouts", "retry", "protocol",
-					   "load_balancing"};
+	static const char *const keys[] = {"timeout",  "timeouts",       "retry",
+					   "protocol", "load_balancing", "tls"};
 
 	for (size_t i = 0; s->source != CONFIG_SOURCE_UPSTREAM && i < ARRAY_LEN(keys); i++) {
 		const struct yaml_entry *found = yaml_find(e->value, keys[i]);
@@ -420,6 +423,21 @@ static void check_upstream_keys(struct loader *l, const struct yaml_entry *e,
 			say_error(l, found->key, "`%s` has no meaning without an upstream",
 				  keys[i]);
 	}
+}
+
+/* Whoever writes `tls` and http:// believes in a secrecy that is not there. */
+static void check_upstream_tls(struct loader *l, const struct yaml_entry *e,
+			       const struct config_service *s)
+{
+	const struct yaml_entry *tls = yaml_find(e->value, "tls");
+
+	if (!tls || !s->targets_len)
+		return;
+	/* A target that is wrong, said already, may have been meant. */
+	for (size_t i = 0; i < s->targets_len; i++)
+		if (s->targets[i].tls || !s->targets[i].url)
+			return;
+	say_error(l, tls->key, "`tls` has no meaning: no target is https://");
 }
 
 static void read_service(struct loader *l, const struct yaml_entry *e)
@@ -432,11 +450,13 @@ static void read_service(struct loader *l, const struct yaml_entry *e)
 	s->id = s->name = arena_str(&l->config->arena, e->key->text);
 	s->timeouts = (struct config_timeouts){
 		.connect_ns = NS_PER_S, .idle_ns = 60 * NS_PER_S, .total_ns = NOT_GIVEN};
+	s->tls = (struct config_upstream_tls){.place = s->place, .verify = true};
 	if (!e->key->text.len || memchr(e->key->text.ptr, '\0', e->key->text.len))
 		say_error(l, e->key, "a service needs a name");
 	schema_read(l, keys_service, e->value, s);
 	check_source(l, e, s);
 	check_upstream_keys(l, e, s);
+	check_upstream_tls(l, e, s);
 	l->services_len++;
 }
 

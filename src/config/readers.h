@@ -9,6 +9,8 @@
 extern const struct schema_key keys_file[];
 /* Filled into the struct that the name says. */
 extern const struct schema_key keys_listener[];
+extern const struct schema_key keys_tls[]; /* struct tls_draft */
+extern const struct schema_key keys_certificate[];
 extern const struct schema_key keys_service[];
 extern const struct schema_key keys_target[];
 extern const struct schema_key keys_respond[];
@@ -56,11 +58,26 @@ schema_reader read_hosts;
 schema_reader read_path;
 schema_reader read_methods;
 
+/* read_tls.c */
+schema_reader read_tls;          /* const struct config_tls * */
+schema_reader read_file_name;    /* struct config_file */
+schema_reader read_certificates; /* struct config_tls */
+schema_reader read_min_version;  /* int */
+schema_reader read_alpn;         /* struct config_tls */
+schema_reader read_groups;       /* struct config_tls */
+schema_reader read_suites;       /* struct config_tls */
+schema_reader read_tickets;      /* struct config_tls */
+schema_reader read_ocsp;         /* struct config_tls */
+schema_reader read_upstream_tls; /* struct config_upstream_tls */
+schema_reader read_server_name;  /* const char * */
+
 /* A template in a value; says what is wrong with it. */
 bool read_template(struct loader *l, const struct yaml_node *value, struct template *ret_template);
 /* Token characters of RFC 9110 section 5.6.2, at least one. */
 bool is_http_token(struct span s);
 /* Letters, digits, `-`, `_` and dots between labels, as in names and in Host. */
 bool is_host_name(struct span s);
+/* A name whose last label has only digits: an address mistyped. */
+bool ends_in_digits(struct span host);
 
 #endif

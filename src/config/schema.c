@@ -297,6 +297,11 @@ static const char *in_units(struct loader *l, uint64_t value, bool is_time)
 	return arena_printf(&l->scratch, "%lu", value).ptr;
 }
 
+const char *shown_duration(struct loader *l, uint64_t ns)
+{
+	return in_units(l, ns, true);
+}
+
 static bool in_range(struct loader *l, const struct schema_key *key, const struct yaml_node *value,
 		     uint64_t number, bool is_time)
 {

@@ -36,6 +36,9 @@ struct schema_key {
 void schema_read(struct loader *l, const struct schema_key *keys, const struct yaml_node *mapping,
 		 void *into);
 
+/* As an operator would write it: in the biggest unit that divides it. */
+const char *shown_duration(struct loader *l, uint64_t ns);
+
 schema_reader read_mapping;     /* the same struct, by key->keys, from key->offset on */
 schema_reader read_choice;      /* int; choices */
 schema_reader read_bool;        /* bool: true or false */

@@ -2,8 +2,8 @@
 
 #include <ringway/base/base.h>
 
-/* No key is longer; longer words are not compared. */
-#define WORD_MAX 40
+/* No key and no name of a cipher suite is longer; longer words are not compared. */
+#define WORD_MAX 48
 
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {

@@ -41,11 +41,29 @@ static void try_service(const struct config_service *s)
 
 		must(*t->url && *t->host && *t->authority && t->port && t->weight);
 	}
+	must(!s->tls.client_cert.path == !s->tls.client_key.path);
 	must(s->source != CONFIG_SOURCE_REDIRECT || s->redirect.to.parts_len);
 	must(s->source != CONFIG_SOURCE_RESPOND || s->respond.status >= 200);
 	must(s->respond.body.len <= 62 * KIB && s->retry.buffer_bytes <= 64 * KIB);
 	for (size_t i = 0; i < s->routes_len; i++)
 		try_route(&s->routes[i]);
+}
+
+static void try_listener(const struct config *c, const struct config_listener *l)
+{
+	const struct config_tls *t = l->tls;
+
+	must(*l->name && address_port(&l->address) && !(t && l->redirect_https));
+	must(l->proxy_protocol == CONFIG_PROXY_PROTOCOL_OFF || c->trusted_len);
+	if (!t)
+		return;
+	must(t->certificates_len && t->alpn_len && t->groups_len <= 4 && t->suites_len <= 9);
+	for (size_t i = 0; i < t->certificates_len; i++)
+		must(*t->certificates[i].cert.path && *t->certificates[i].key.path);
+	must(t->min_version == 0x0303 || t->min_version == 0x0304);
+	must(t->client_auth == CONFIG_CLIENT_AUTH_NONE ||
+	     (t->client_ca.path && !t->ticket_lifetime_ns));
+	must(t->ticket_lifetime_ns <= t->ticket_rotate_ns && !(t->ocsp.path && t->ocsp_fetch));
 }
 
 /* What the layers above rely on. */
@@ -55,10 +73,11 @@ static void try_config(const struct config *c)
 	must(c->max_connections && c->runtime.shards <= 256);
 	must(c->client.max_fields <= 1000 && c->client.max_head_bytes <= 60 * KIB);
 	must(c->client.max_request_line_bytes <= c->client.max_head_bytes);
+	must(c->client.handshake_time_ns && c->client.max_handshakes);
 	must(c->client.head_time_ns && c->client.keepalive_ns && c->client.write_idle_ns);
 	must(c->monitoring.logging.fields_len <= 64 && *c->admin.socket == '/');
 	for (size_t i = 0; i < c->listeners_len; i++)
-		must(*c->listeners[i].name && address_port(&c->listeners[i].address));
+		try_listener(c, &c->listeners[i]);
 	for (size_t i = 0; i < c->services_len; i++)
 		try_service(&c->services[i]);
 }

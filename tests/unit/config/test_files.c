@@ -8,6 +8,7 @@ struct refusal {
 	const char *path;
 	const char *word; /* the key or value that is refused; NULL: the message says it */
 	const char *message;
+	enum config_severity severity;
 };
 
 static const struct refusal of_the_real_file[] = {
@@ -32,18 +33,19 @@ static const struct refusal of_the_real_file[] = {
 static const struct refusal of_the_superset[] = {
 	{11, 3, "runtime", "steering"},
 	{12, 3, "runtime", "tune_plan"},
-	{17, 5, "listeners[0]", "redirect_https"},
-	{18, 5, "listeners[0]", "tls"},
+	{22, 14, "listeners[0].tls.alpn[0]", "h2"},
+	/* The file shows all keys at once, some of which need another value of a neighbour. */
+	{24, 7, "listeners[0].tls", NULL, "`client_ca` is not used: `client_auth` is `none`",
+	 CONFIG_WARNING},
+	{25, 7, "listeners[0].tls", NULL, "`crl` is not used: `client_auth` is `none`",
+	 CONFIG_WARNING},
 	{36, 39, "services.api.targets[0]", "weight"},
-	{37, 15, "services.api.targets[1].url", NULL,
-	 "`https://10.0.0.6:8443`: https:// targets are not supported yet"},
 	{37, 40, "services.api.targets[1]", "backup"},
 	{38, 15, "services.api.targets[2].url", NULL,
 	 "`unix:/run/app.sock`: unix: targets are not supported yet"},
 	{39, 5, "services.api", "discovery"},
 	{40, 5, "services.api", "slow_start"},
 	{41, 5, "services.api", "panic"},
-	{42, 5, "services.api", "tls"},
 	{46, 5, "services.api", "sticky"},
 	{47, 5, "services.api", "health"},
 	{48, 5, "services.api", "outlier"},
@@ -92,6 +94,7 @@ static void expect_refusal(const struct config_issue *issue, const struct refusa
 		snprintf(message, sizeof(message), "`%s` is not supported yet", wanted->word);
 	else
 		snprintf(message, sizeof(message), "%s", wanted->message);
+	assert_int_equal(issue->severity, wanted->severity);
 	if (issue->place.line != wanted->line || issue->place.column != wanted->column ||
 	    strcmp(issue->path, wanted->path) != 0 || strcmp(issue->message, message) != 0)
 		fail_msg("%u:%u: %s: %s; wanted %u:%u: %s: %s", issue->place.line,
@@ -109,14 +112,17 @@ static void expect_refusals(const char *path, const struct refusal *table, size_
 {
 	struct config *config = NULL;
 	struct config_report report;
+	size_t warnings = 0;
 
 	assert_int_equal(config_load(path, &config, &report), -EINVAL);
 	assert_null(config);
 	for (size_t i = 0; i < report.issues_len && i < len; i++)
 		expect_refusal(&report.issues[i], &table[i]);
+	for (size_t i = 0; i < len; i++)
+		warnings += table[i].severity == CONFIG_WARNING;
 	assert_int_equal(report.issues_len, len);
-	assert_int_equal(report.errors, len);
-	assert_int_equal(report.warnings, 0);
+	assert_int_equal(report.errors, len - warnings);
+	assert_int_equal(report.warnings, warnings);
 	config_report_fini(&report);
 }
 

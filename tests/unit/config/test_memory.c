@@ -4,6 +4,7 @@
 static const char text[] =
 	"gateway: {port: 8080}\n"
 	"trusted: [10.0.0.0/8, 192.0.2.1]\n"
+	"listeners: [{address: ':443', tls: {certificates: [{cert: a, key: b}], groups: [P-256]}}]\n"
 	"services:\n"
 	"  a: {url: 'http://${HOME:-x}:80', routes: [{path: /a, host: [A.example]}]}\n"
 	"  b: {redirect: {to: 'https://x{path}'}, routes: [{path: /b/*, methods: [GET]}]}\n"

@@ -8,9 +8,13 @@ static const char everything[] =
 	"trusted: [10.0.0.0/8, 'fd00::/8']\n"
 	"resolver: {servers: [127.0.0.1, '[::1]:5353'], timeout: 3s, max_ttl: 1h}\n"
 	"client: {head_time: 1s, body_idle: 2s, write_idle: 3s, keepalive: 4s,\n"
-	"         max_request_line: 1KiB, max_head: 60KiB, max_fields: 1000}\n"
+	"         max_request_line: 1KiB, max_head: 60KiB, max_fields: 1000,\n"
+	"         handshake_time: 5m, max_handshakes: 1000000}\n"
 	"runtime: {shards: 3, cpus: '2-7,10', pin: false, drain: 0}\n"
-	"listeners: [{name: second, address: ':8081', proxy_protocol: off}, {address: ':8082'}]\n"
+	"listeners: [{name: second, address: ':8081', proxy_protocol: off},\n"
+	"            {address: ':8082', proxy_protocol: any, redirect_https: true},\n"
+	"            {address: ':8083', proxy_protocol: v1}, {address: ':8084', proxy_protocol: "
+	"v2}]\n"
 	"admin: {socket: /x/y.sock}\n"
 	"monitoring:\n"
 	"  metrics_host: 127.0.0.2\n"
@@ -54,12 +58,18 @@ static void keys_of_the_process_are_read(void **state UNUSED)
 	const struct config_logging *l = &c->monitoring.logging;
 
 	assert_string_equal(c->instance, "blue_1");
-	assert_int_equal(c->listeners_len, 3);
+	assert_int_equal(c->listeners_len, 5);
 	assert_string_equal(c->listeners[0].name, "gateway");
 	expect_address(&c->listeners[0].address, "[::1]:8080");
 	assert_string_equal(c->listeners[1].name, "second");
 	expect_address(&c->listeners[1].address, "0.0.0.0:8081");
+	assert_int_equal(c->listeners[1].proxy_protocol, CONFIG_PROXY_PROTOCOL_OFF);
+	assert_false(c->listeners[1].redirect_https);
 	assert_string_equal(c->listeners[2].name, "listeners[1]");
+	assert_int_equal(c->listeners[2].proxy_protocol, CONFIG_PROXY_PROTOCOL_ANY);
+	assert_true(c->listeners[2].redirect_https);
+	assert_int_equal(c->listeners[3].proxy_protocol, CONFIG_PROXY_PROTOCOL_V1);
+	assert_int_equal(c->listeners[4].proxy_protocol, CONFIG_PROXY_PROTOCOL_V2);
 	assert_int_equal(c->max_connections, 5000);
 	assert_true(c->forwarded);
 	assert_int_equal(c->trusted_len, 2);
@@ -75,6 +85,8 @@ static void keys_of_the_process_are_read(void **state UNUSED)
 	assert_int_equal(c->client.max_request_line_bytes, 1024);
 	assert_int_equal(c->client.max_head_bytes, 60 * 1024);
 	assert_int_equal(c->client.max_fields, 1000);
+	assert_int_equal(c->client.handshake_time_ns, 300 * NS_PER_S);
+	assert_int_equal(c->client.max_handshakes, 1000000);
 	assert_int_equal(c->runtime.shards, 3);
 	assert_string_equal(c->runtime.cpus, "2-7,10");
 	assert_int_equal(c->runtime.pin, CONFIG_PIN_NO);
@@ -182,6 +194,11 @@ static void defaults_are_as_documented(void **state UNUSED)
 	assert_int_equal(c->client.max_request_line_bytes, 8 * 1024);
 	assert_int_equal(c->client.max_head_bytes, 32 * 1024);
 	assert_int_equal(c->client.max_fields, 100);
+	assert_int_equal(c->client.handshake_time_ns, 10 * NS_PER_S);
+	assert_int_equal(c->client.max_handshakes, 1024);
+	assert_int_equal(c->listeners[0].proxy_protocol, CONFIG_PROXY_PROTOCOL_OFF);
+	assert_false(c->listeners[0].redirect_https);
+	assert_null(c->listeners[0].tls);
 	assert_int_equal(c->runtime.shards, 0);
 	assert_null(c->runtime.cpus);
 	assert_int_equal(c->runtime.pin, CONFIG_PIN_AUTO);
@@ -200,6 +217,9 @@ static void defaults_are_as_documented(void **state UNUSED)
 	assert_int_equal(a->timeouts.idle_ns, 60 * NS_PER_S);
 	assert_int_equal(a->timeouts.total_ns, 30 * NS_PER_S);
 	assert_int_equal(a->retry.attempts, 0);
+	assert_true(a->tls.verify);
+	assert_null(a->tls.ca.path);
+	assert_false(a->targets[0].tls);
 	assert_string_equal(r->name, "a[0]");
 	assert_int_equal(r->hosts_len + r->methods_len + r->delay_ns, 0);
 	assert_true(r->max_body_bytes == UINT64_MAX);
@@ -238,6 +258,8 @@ static void what_can_be_many_is_bounded(void **state UNUSED)
 	expect_too_many("monitoring: {logging: {fields: {", "a", ": b,", 65, "}}}",
 			"65 fields are too many, at most 64");
 	expect_too_many("listeners: [", "{address: ':", "'},", 65, "]", "more than 64 listeners");
+	expect_too_many("listeners: [{address: ':1', tls: {certificates: [", "{key: k, cert: c",
+			"},", 65, "]}}]", "more than 64 certificates");
 	expect_too_many("services: {", "a", ": {},", 4097, "}", "more than 4096 services");
 	expect_too_many("services: {a: {respond: {}, routes: [{path: /, host: [", "h", ",", 1001,
 			"]}]}}", "more than 1000 hosts");

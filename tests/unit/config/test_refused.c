@@ -49,6 +49,12 @@ static void the_gateway_is_checked(void **state UNUSED)
 	                                     "it like 512, 64KiB or 10MB"},
 		{"client: {max_fields: -1}", "t.yaml:2:22: error: client.max_fields: `-1` is no whole number "
 	                                     "from 8 to 1000"},
+		{"client: {handshake_time: 99ms}",
+	         "t.yaml:2:26: error: client.handshake_time: `99ms` is too small, at least 100ms"},
+		{"client: {handshake_time: 301s}",
+	         "t.yaml:2:26: error: client.handshake_time: `301s` is too big, at most 5m"},
+		{"client: {max_handshakes: 0}",
+	         "t.yaml:2:26: error: client.max_handshakes: `0` is no whole number from 1 to 1000000"},
 		{"client: 5", "t.yaml:2:9: error: client: must be a mapping of keys"},
 		{"runtime: {shards: 257}", "t.yaml:2:19: error: runtime.shards: `257` is neither `auto` nor "
 	                                   "a whole number up to 256"},
@@ -101,10 +107,18 @@ static void listeners_are_checked(void **state UNUSED)
 	         "like 0.0.0.0:8080 or [::]:8080"},
 		{"listeners: [{address: 'unix:/x'}]",
 	         "t.yaml:2:23: error: listeners[0].address: unix sockets are not supported yet"},
+		{"listeners: [{address: ':81', proxy_protocol: v3}]",
+	         "t.yaml:2:46: error: listeners[0].proxy_protocol: `v3` is none of `off`, `v1`, `v2` or "
+	         "`any`; did you mean `v1`?"},
 		{"listeners: [{address: ':81', proxy_protocol: v2}]",
-	         "t.yaml:2:46: error: listeners[0].proxy_protocol: `v2` is not supported yet"},
-		{"listeners: [{address: ':81', tls: {certificates: [{cert: x}]}}]",
-	         "t.yaml:2:30: error: listeners[0]: `tls` is not supported yet"},
+	         "t.yaml:2:30: error: listeners[0]: `proxy_protocol` needs `trusted`: the peers that "
+	         "may send it"},
+		{"listeners: [{address: ':81', redirect_https: yes}]",
+	         "t.yaml:2:46: error: listeners[0].redirect_https: `yes` is none of `true` or `false`"},
+		{"listeners: [{address: ':81', redirect_https: true, tls: {certificates: [{cert: a, key: "
+	         "b}]}}]",
+	         "t.yaml:2:30: error: listeners[0]: `redirect_https` and `tls` exclude each other: "
+	         "whoever speaks TLS here is at https:// already"},
 		{"listeners: {address: ':81'}", "t.yaml:2:12: error: listeners: must be a list"},
 		{"listeners: [{address: '127.0.0.1:80'}]",
 	         "t.yaml:2:23: error: listeners[0].address: `127.0.0.1:80` is taken already, by "
@@ -133,14 +147,20 @@ static void services_are_checked(void **state UNUSED)
 	         "missing"},
 		{SERVICE("url: 'http://x', respond: {body: x}"),
 	         "t.yaml:2:33: error: services.a: `respond` and `url` exclude each other"},
+		{SERVICE("respond: {body: x}, tls: {}"),
+	         "t.yaml:2:36: error: services.a: `tls` has no meaning without an upstream"},
 		{SERVICE("respond: {body: x}, retry: {}"),
 	         "t.yaml:2:36: error: services.a: `retry` has no meaning without an upstream"},
-		{SERVICE("url: 'https://x'"), "t.yaml:2:21: error: services.a.url: `https://x`: https:// "
-	                                      "targets are not supported yet"},
+		{SERVICE("url: 'https://x/y'"), "t.yaml:2:21: error: services.a.url: `https://x/y`: rewrite "
+	                                        "is not supported yet; remove the path"},
+		{SERVICE("url: 'https://unix:/x'"),
+	         "t.yaml:2:21: error: services.a.url: `https://unix:/x`: TLS to a unix socket is not "
+	         "possible"},
 		{SERVICE("url: 'unix:/x'"), "t.yaml:2:21: error: services.a.url: `unix:/x`: unix: targets are "
 	                                    "not supported yet"},
 		{SERVICE("url: 'ftp://x'"),
-	         "t.yaml:2:21: error: services.a.url: `ftp://x`: a url begins with http://"},
+	         "t.yaml:2:21: error: services.a.url: `ftp://x`: a url begins with http:// or "
+	         "https://"},
 		{SERVICE("url: 'http://x/y'"), "t.yaml:2:21: error: services.a.url: `http://x/y`: rewrite is "
 	                                       "not supported yet; remove the path"},
 		{SERVICE("url: 'http://x?y'"), "t.yaml:2:21: error: services.a.url: `http://x?y`: rewrite is "

@@ -65,6 +65,26 @@ static void control_characters_have_no_value(void **state UNUSED)
 	assert_null(made_config_value(&arena, "\x7f"));
 }
 
+static void a_server_may_speak_tls(void **state UNUSED)
+{
+	struct config_report report;
+	struct config *config;
+
+	assert_int_equal(
+		config_load_text(NULL,
+				 arena_printf(&arena,
+					      "services: {a: {url: %s, routes: [{path: "
+					      "/a}]}}\n",
+					      made_config_value(&arena, "https://api.test")),
+				 &config, &report),
+		0);
+	assert_true(config->services[0].targets[0].tls && config->services[0].tls.verify);
+	assert_int_equal(config->services[0].targets[0].port, 443);
+	assert_string_equal(config->services[0].targets[0].authority, "api.test");
+	config_destroy(config);
+	config_report_fini(&report);
+}
+
 static void an_instance_is_named_by_its_port(void **state UNUSED)
 {
 	assert_string_equal(made_config_instance(&arena, "proxy", ":8080"), "proxy-8080");
@@ -78,6 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_value_means_its_bytes),
 		cmocka_unit_test(control_characters_have_no_value),
+		cmocka_unit_test(a_server_may_speak_tls),
 		cmocka_unit_test(an_instance_is_named_by_its_port),
 	};
 
