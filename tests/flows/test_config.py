@@ -123,6 +123,11 @@ ERRORS = [
     ("two listeners on one address",
      GOOD + 'listeners: [{name: b, address: "127.0.0.1:8080"}]\n', 7, "8080"),
     ("the same route twice", GOOD.replace("[{path: /*}]", "[{path: /a}, {path: /a}]"), 6, "/a"),
+    ("TLS 1.1", GOOD + 'listeners: [{address: ":8443", tls: {certificates: [{cert: a, key: b}], '
+     'min_version: "1.1"}}]\n', 7, "TLS 1.0 and 1.1 are not supported"),
+    ("PROXY headers from anyone",
+     GOOD + 'listeners: [{address: ":8443", proxy_protocol: v2}]\n', 7, "needs `trusted`"),
+    ("tls towards targets that are plain", GOOD + "    tls: {}\n", 7, "no target is https://"),
     ("a version that is not this one", GOOD.replace("version: 1", "version: 2"), 1, "version"),
 ]
 
@@ -141,6 +146,17 @@ def test_a_warning_is_an_error_only_when_strict(check):
     severities = {issue["severity"] for issue in issues(check(text, "--json"))}
     assert severities
     assert check(text).returncode == (1 if "error" in severities else 0)
+    assert check(text, "--strict").returncode == 1
+
+
+def test_targets_that_are_not_verified_are_warned_of(check):
+    text = GOOD.replace("http://", "https://")
+    assert check(text, "--strict").returncode == 0
+    text += "    tls: {verify: false}\n"
+    (issue,) = issues(check(text, "--json"))
+    assert (issue["severity"], issue["line"]) == ("warning", 7)
+    assert "not verified" in issue["message"]
+    assert check(text).returncode == 0
     assert check(text, "--strict").returncode == 1
 
 
