@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -44,6 +45,14 @@ class Row:
 	body_bytes: int
 	posts: bool = False
 	closes: bool = False
+	tls: bool = False
+	# "full" or "resumed": each request makes a connection with such a handshake.
+	handshakes: str = ""
+
+	@property
+	def per_byte(self):
+		"""Whether most of the work is with the body."""
+		return self.body_bytes >= 16 << 10
 
 
 ROWS = [
@@ -53,8 +62,23 @@ ROWS = [
 	Row("new", "GET 64 B, new connection per request", "/64", 64, closes=True),
 	Row("post-16k", "POST 16 KiB, keep-alive", "/post", 16 << 10, posts=True),
 	Row("post-1m", "POST 1 MiB, keep-alive", "/post", 1 << 20, posts=True),
+	Row("tls-64", "GET 64 B over TLS, keep-alive", "/64", 64, tls=True),
+	Row("tls-16k", "GET 16 KiB over TLS, keep-alive", "/16k", 16 << 10, tls=True),
+	Row("tls-1m", "GET 1 MiB over TLS, keep-alive", "/1m", 1 << 20, tls=True),
+	Row("tls-full", "GET 64 B, new connection and full TLS handshake per request", "/64", 64,
+	    closes=True, tls=True, handshakes="full"),
+	Row("tls-resumed", "GET 64 B, new connection and resumed TLS handshake per request", "/64",
+	    64, closes=True, tls=True, handshakes="resumed"),
 ]
 PEERS = ["relay", "nginx", "haproxy", "ringway"]
+# Whose cost the others' is told as a multiple of.
+BASES = ["relay", "nginx", "haproxy"]
+
+
+def measured(rows, peers):
+	"""The cells: the relay passes bytes on and speaks no TLS."""
+	return [(row, peer) for row in rows for peer in peers if not (row.tls and peer == "relay")]
+
 
 
 class Invalid(Exception):
@@ -209,7 +233,7 @@ PROXY_HTTP = """proxy_buffer_size 16k;
 		keepalive_time 24h;
 	}}
 	server {{
-		listen 127.0.0.1:{port} backlog=4096;
+		listen 127.0.0.1:{port} backlog=4096{listen_tls};
 		location / {{
 			proxy_pass http://origin;
 			proxy_http_version 1.1;
@@ -231,14 +255,15 @@ defaults
 	option http-keep-alive
 	http-reuse always
 frontend clients
-	bind 127.0.0.1:{port} backlog 4096
+	bind 127.0.0.1:{port} backlog 4096{listen_tls}
 	default_backend origin
 backend origin
 	server origin 127.0.0.1:{origin_port} pool-max-conn -1 pool-purge-delay 1h
 """
 
 RINGWAY_CONFIG = """instance: bench-{pid}
-gateway: {{host: "127.0.0.1", port: {port}, max_connections: {connections}}}
+gateway: {{max_connections: {connections}}}
+listeners: [{{name: bench, address: "127.0.0.1:{port}"{listen_tls}}}]
 runtime: {{shards: 1, cpus: "{cpu}", pin: true}}
 services:
   origin:
@@ -247,6 +272,46 @@ services:
 admin: {{socket: {dir}/admin.sock}}
 monitoring: {{logging: {{access: off}}}}
 """
+
+# What a listener of each needs for TLS; what is not here is as by default, tickets and
+# the choice of group and suite with it. nginx 1.22 leaves 1.3 out unless it is named.
+LISTEN_TLS = {
+	"nginx": """ ssl;
+		ssl_protocols TLSv1.2 TLSv1.3;
+		ssl_certificate {dir}/cert.pem;
+		ssl_certificate_key {dir}/key.pem""",
+	"haproxy": " ssl crt {dir}/cert-and-key.pem",
+	"ringway": ", tls: {{certificates: [{{cert: {dir}/cert.pem, key: {dir}/key.pem}}]}}",
+}
+
+CERTIFICATE_REQUEST = """[req]
+prompt = no
+distinguished_name = name
+x509_extensions = extensions
+[name]
+CN = localhost
+[extensions]
+subjectAltName = DNS:localhost
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+"""
+
+# wrk has no option for any of it; OpenSSL takes it from here for whoever asks for less.
+# handshakes.c offers the same.
+LOAD_TLS = """openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = load
+[load]
+MinProtocol = TLSv1.3
+MaxProtocol = TLSv1.3
+Groups = X25519
+Ciphersuites = TLS_AES_128_GCM_SHA256
+"""
+# By the numbers of RFC 8446 sections 4.2.1, 4.2.7 and B.4.
+OFFERED_VERSION, OFFERED_GROUP, OFFERED_SUITE = 0x0304, 0x001d, 0x1301
 
 
 class Bench:
@@ -260,6 +325,28 @@ class Bench:
 			body = self.bodies.setdefault(row.body_bytes, os.urandom(row.body_bytes))
 			name = row.name if row.posts else row.path[1:]
 			(www / name).write_bytes(body)
+
+	def make_certificate(self):
+		"""An ECDSA P-256 one of its own, for localhost."""
+		request = self.dir / "certificate.cnf"
+		request.write_text(CERTIFICATE_REQUEST)
+		cert, key = self.dir / "cert.pem", self.dir / "key.pem"
+		done = subprocess.run([self.options.openssl, "req", "-x509", "-config", request,
+		                       "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+		                       "-nodes", "-days", "30", "-keyout", key, "-out", cert],
+		                      capture_output=True, text=True)
+		if done.returncode:
+			raise Broken(f"openssl made no certificate: {done.stderr}")
+		both = self.dir / "cert-and-key.pem"
+		both.touch(mode=0o600)
+		both.write_text(cert.read_text() + key.read_text())
+		(self.dir / "load-tls.cnf").write_text(LOAD_TLS)
+
+	def trust(self):
+		"""For clients: nothing but that certificate, and TLS 1.3."""
+		context = ssl.create_default_context(cafile=self.dir / "cert.pem")
+		context.minimum_version = ssl.TLSVersion.TLSv1_3
+		return context
 
 	def start_nginx(self, name, cpu, http, connections):
 		config = self.dir / f"{name}.conf"
@@ -277,12 +364,14 @@ class Bench:
 		                        ORIGIN_HTTP.format(dir=self.dir, port=port),
 		                        connections=8192), port
 
-	def start_peer(self, name, origin_port, clients=1000):
+	def start_peer(self, name, origin_port, clients=1000, tls=False):
 		"""One that takes this many client connections."""
 		port = free_port()
+		listen_tls = LISTEN_TLS[name].format(dir=self.dir) if tls else ""
 		log = self.dir / f"{name}.log"
 		if name == "nginx":
-			http = PROXY_HTTP.format(port=port, origin_port=origin_port)
+			http = PROXY_HTTP.format(port=port, origin_port=origin_port,
+			                         listen_tls=listen_tls)
 			# Its limit counts both sides.
 			return self.start_nginx(name, PROXY_CPU, http, connections=2 * clients + 64), port
 		if name == "relay":
@@ -291,13 +380,15 @@ class Bench:
 		elif name == "haproxy":
 			config = self.dir / "haproxy.cfg"
 			config.write_text(HAPROXY_CONFIG.format(port=port, origin_port=origin_port,
-			                                        connections=clients))
+			                                        connections=clients,
+			                                        listen_tls=listen_tls))
 			argv = [self.options.haproxy, "-db", "-f", config]
 		else:
 			config = self.dir / "ringway.yaml"
 			config.write_text(RINGWAY_CONFIG.format(pid=os.getpid(), dir=self.dir, port=port,
 			                                        cpu=PROXY_CPU, origin_port=origin_port,
-			                                        connections=clients))
+			                                        connections=clients,
+			                                        listen_tls=listen_tls))
 			argv = [self.options.ringway, "run", config]
 		return Process(name, argv, PROXY_CPU, log), port
 
@@ -306,7 +397,11 @@ class Bench:
 	def check_answers(self, row, port):
 		"""Three requests, on one connection unless the row closes it each time."""
 		body = self.bodies[row.body_bytes]
-		client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+		if row.tls:
+			client = http.client.HTTPSConnection("localhost", port, timeout=10,
+			                                     context=self.trust())
+		else:
+			client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 		with contextlib.closing(client):
 			for _ in range(3):
 				fields = {"Connection": "close"} if row.closes else {}
@@ -327,12 +422,49 @@ class Bench:
 				elif got != body:
 					raise Invalid(f"another body came, of {len(got)} bytes")
 
-	def run_load(self, row, port, seconds):
-		argv = ["taskset", "-c", str(LOAD_CPU), self.options.wrk, "-t1",
-		        f"-c{self.options.connections}", f"-d{seconds}s", "--timeout", "10s",
-		        "-s", BENCH / "load.lua", f"http://127.0.0.1:{port}{row.path}",
+	def load_argv(self, row, port, seconds):
+		if row.handshakes:
+			return [self.options.handshakes, "--connect", f"127.0.0.1:{port}",
+			        "--ca", self.dir / "cert.pem", "--kind", row.handshakes,
+			        "--path", row.path, "--body", row.body_bytes,
+			        "--connections", self.options.connections, "--seconds", seconds]
+		# Not by address, which would go out as the name of the server.
+		url = f"https://localhost:{port}" if row.tls else f"http://127.0.0.1:{port}"
+		return [self.options.wrk, "-t1", f"-c{self.options.connections}", f"-d{seconds}s",
+		        "--timeout", "10s", "-s", BENCH / "load.lua", url + row.path,
 		        "--", self.dir / "www" / row.name if row.posts else "",
 		        "close" if row.closes else ""]
+
+	def load_env(self, row):
+		return {**os.environ, "OPENSSL_CONF": str(self.dir / "load-tls.cnf")} if row.tls else None
+
+	def check_wrk_offers(self, row):
+		"""That this wrk offers what LOAD_TLS says, and nothing else beside it."""
+		with socket.create_server(("127.0.0.1", 0)) as server:
+			server.settimeout(START_LIMIT_S)
+			argv = self.load_argv(row, server.getsockname()[1], 1)
+			wrk = subprocess.Popen(list(map(str, argv)), env=self.load_env(row),
+			                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+			                       stderr=subprocess.DEVNULL)
+			try:
+				# The first one is wrk's look whether anyone is there.
+				hello = b""
+				while not hello:
+					peer, _ = server.accept()
+					with peer:
+						peer.settimeout(START_LIMIT_S)
+						hello = peer.recv(16384)
+				offered = hello_offers(hello)
+			except (OSError, IndexError, ValueError) as e:
+				raise Broken(f"wrk sent no ClientHello: {e!r}") from e
+			finally:
+				wrk.kill()
+				wrk.wait()
+		if offered != ([OFFERED_VERSION], [OFFERED_GROUP], [OFFERED_SUITE]):
+			raise Broken(f"wrk offers other versions, groups or suites than asked: {offered}")
+
+	def run_load(self, row, port, seconds):
+		argv = ["taskset", "-c", str(LOAD_CPU), *self.load_argv(row, port, seconds)]
 		counted = self.options.counters
 		counts_file = self.dir / "counters"
 		if counted:
@@ -340,7 +472,7 @@ class Bench:
 			        "-e", ",".join(COUNTERS), "--", *argv]
 		load = subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, text=True,
 		                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-		                        start_new_session=True)
+		                        start_new_session=True, env=self.load_env(row))
 		try:
 			said, _ = load.communicate(timeout=seconds + 60)
 		finally:
@@ -348,9 +480,10 @@ class Bench:
 			if load.poll() is None:
 				os.killpg(load.pid, signal.SIGKILL)
 				load.wait()
-		counts = re.search(r"^COUNTS (.*)$", said, re.M)
-		if load.returncode or not counts:
-			raise Broken(f"wrk failed: {said}")
+		counts = re.search(r"^(?:COUNTS )?(\{.*\})$", said, re.M)
+		# Errors of the peer are among what is counted.
+		if not counts or (load.returncode and not row.handshakes):
+			raise Broken(f"the load failed: {said}")
 		return json.loads(counts[1]), read_counters(counts_file) if counted else {}
 
 	def measure(self, row, peer):
@@ -361,7 +494,7 @@ class Bench:
 				origin.wait_for_port(origin_port)
 			except Invalid as e:
 				raise Broken(f"no origin, no bench: {e}") from e
-			process, port = self.start_peer(peer, origin_port)
+			process, port = self.start_peer(peer, origin_port, tls=row.tls)
 			cleanup.callback(process.stop)
 			process.wait_for_port(port)
 			self.check_answers(row, port)
@@ -382,18 +515,26 @@ class Bench:
 
 def sample(row, peer, counts, counters, accepts, own_s, core, wall_s):
 	n = counts["requests"]
-	errors = {k: counts[k] for k in ("connect", "read", "write", "status", "timeout") if counts[k]}
+	errors = {k: counts[k] for k in ("connect", "read", "write", "status", "timeout", "errors")
+	          if counts.get(k)}
+	if counts.get("first_error"):
+		raise Invalid(f"{counts['errors']} errors, the first: {counts['first_error']}")
 	if errors:
 		raise Invalid("errors: " + ", ".join(f"{v} {k}" for k, v in errors.items()))
 	if not n:
 		raise Invalid("not one request was answered")
 	if not row.posts and counts["bytes"] < n * row.body_bytes:
 		raise Invalid(f"{counts['bytes']} bytes are too few for {n} bodies")
+	if row.handshakes:
+		shakes = {kind: counts[kind] for kind in ("full", "resumed")}
+		if shakes != {"full": 0, "resumed": 0, row.handshakes: n}:
+			raise Invalid(f"{shakes['full']} full and {shakes['resumed']} resumed handshakes "
+			              f"for {n} requests that want {row.handshakes} ones")
 	# The relay has an upstream connection per client connection, whatever the row.
 	if not (peer == "relay" and row.closes) and accepts > 64 + n * KEPT_ALIVE_SHARE:
 		raise Invalid(f"{accepts} connections to the origin for {n} requests: no keep-alive")
 	busy_s = max(wall_s - core.not_ours_s, 0)
-	return {
+	result = {
 		"requests": n,
 		"requests_per_second": n / (counts["duration_us"] / 1e6),
 		"own_us_per_request": own_s / n * 1e6,
@@ -403,6 +544,36 @@ def sample(row, peer, counts, counters, accepts, own_s, core, wall_s):
 		"steal_percent": core.steal_s / wall_s * 100,
 		**{f"{c}_per_request": v / n for c, v in counters.items()},
 	}
+	if row.per_byte:
+		result["own_ns_per_byte"] = own_s / n / row.body_bytes * 1e9
+		if counters:
+			result["cycles_per_byte"] = counters["cycles"] / n / row.body_bytes
+	if row.handshakes:
+		result["handshakes"] = shakes
+	return result
+
+def hello_offers(record):
+	"""(versions, groups, suites) that the ClientHello in one TLS record offers."""
+	if record[0] != 22 or record[5] != 1:
+		raise ValueError(f"no ClientHello: {record[:8].hex()}")
+
+	def numbers(data):
+		return [int.from_bytes(data[i:i + 2], "big") for i in range(0, len(data), 2)]
+
+	# RFC 8446 section 4.1.2: behind the headers, a version and 32 random bytes.
+	at = 5 + 4 + 2 + 32
+	at += 1 + record[at]
+	suites_len = int.from_bytes(record[at:at + 2], "big")
+	# 0x00ff names no suite: RFC 5746 section 3.3.
+	suites = [n for n in numbers(record[at + 2:at + 2 + suites_len]) if n != 0x00ff]
+	at += 2 + suites_len
+	at += 1 + record[at]
+	extensions, at = {}, at + 2
+	while at < len(record):
+		kind, length = numbers(record[at:at + 4])
+		extensions[kind] = record[at + 4:at + 4 + length]
+		at += 4 + length
+	return numbers(extensions[43][1:]), numbers(extensions[10][2:]), suites
 
 
 @dataclass
@@ -491,13 +662,13 @@ def summarise(cells, counted):
 		cell["valid"] = not cell["invalid"] and bool(samples)
 		if not cell["valid"]:
 			continue
-		keys = [k for k in samples[0] if k != "requests"]
+		keys = [k for k in samples[0] if k not in ("requests", "handshakes")]
 		cell["median"] = {k: median(samples, k) for k in keys}
 		cell["spread_percent"] = {k: spread_percent(samples, k)
 		                          for k in ("requests_per_second", cost)}
 		cell["disturbed"] = cell["median"]["core_others_percent"] > DISTURBED_SHARE * 100
 	for (row, _), cell in cells.items():
-		for other in ("relay", "nginx"):
+		for other in BASES:
 			base = cells.get((row, other))
 			if cell["valid"] and base and base["valid"]:
 				cell[f"times_{other}"] = cell["median"][cost] / base["median"][cost]
@@ -511,11 +682,16 @@ def print_table(rows, peers, cells, cost, counted):
 	head += f"{'own us':>9}"
 	head += "" if counted else f"{'+-%':>6}"
 	head += f"{'core us':>9}"
-	head += f"{'busy %':>8}{'x relay':>9}{'x nginx':>9}"
+	head += f"{'busy %':>8}" + "".join(f"{'x ' + base:>10}" for base in BASES)
 	for row in rows:
-		print(f"\n{row.name}: {row.what}\n{head}")
+		print(f"\n{row.name}: {row.what}\n{head}", end="")
+		if row.per_byte:
+			print(f"{'ns/B':>8}" + (f"{'cycles/B':>10}" if counted else ""), end="")
+		print()
 		for peer in peers:
-			cell = cells[row.name, peer]
+			cell = cells.get((row.name, peer))
+			if not cell:
+				continue
 			if not cell["valid"]:
 				print(f"{peer:10}INVALID: {'; '.join(dict.fromkeys(cell['invalid']))}")
 				continue
@@ -528,13 +704,16 @@ def print_table(rows, peers, cells, cost, counted):
 			line += "" if counted else f"{spread[cost]:6.1f}"
 			line += f"{m['core_us_per_request']:9.1f}"
 			line += f"{m['core_busy_percent']:8.0f}"
-			for other in ("relay", "nginx"):
+			for other in BASES:
 				times = cell.get(f"times_{other}")
-				line += f"{times:9.2f}" if times else f"{'-':>9}"
+				line += f"{times:10.2f}" if times else f"{'-':>10}"
+			if row.per_byte:
+				line += f"{m['own_ns_per_byte']:8.3f}"
+				line += f"{m['cycles_per_byte']:10.2f}" if counted else ""
 			if cell["disturbed"]:
 				line += f"  ! others used {m['core_others_percent']:.0f} % of the core"
 			print(line)
-		if row.closes and "relay" in peers:
+		if (row.name, "relay") in cells and row.closes:
 			print("          (the relay opens an upstream connection per client: no floor here)")
 
 
@@ -560,7 +739,7 @@ def write_json(path, options, rows, peers, cells, why_not):
 		"rows": {row.name: {
 			"what": row.what,
 			"relay_is_floor": not row.closes,
-			"peers": {peer: cells[row.name, peer] for peer in peers},
+			"peers": {peer: cells[row.name, peer] for peer in peers if (row.name, peer) in cells},
 		} for row in rows},
 	}
 	Path(path).write_text(json.dumps(report, indent=1) + "\n")
@@ -614,40 +793,54 @@ def parse_options():
 	p.add_argument("--json", metavar="FILE", help="write every sample there as well")
 	p.add_argument("--ringway", metavar="PATH", default=root / "build/ringway")
 	p.add_argument("--relay", metavar="PATH", default=root / "build/bench/relay")
+	p.add_argument("--handshakes", metavar="PATH", default=root / "build/bench/handshakes")
 	# sbin is not on everyone's PATH.
 	path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin"
-	for tool in ("nginx", "haproxy", "wrk"):
+	for tool in ("nginx", "haproxy", "wrk", "openssl"):
 		p.add_argument(f"--{tool}", metavar="PATH",
 		               default=shutil.which(tool, path=path) or tool)
 	return p.parse_args()
 
 
-def check_machine(options):
+def check_machine(options, rows):
 	allowed = os.sched_getaffinity(0)
 	if not {PROXY_CPU, LOAD_CPU} <= allowed:
 		raise Broken(f"needs CPUs {PROXY_CPU} and {LOAD_CPU}, may use {sorted(allowed)}")
 	# Debian's nginx is the origin, so it is needed whoever the peers are.
-	for tool in {"nginx", "wrk", *options.peers}:
+	tools = {"nginx", "wrk", *options.peers}
+	if any(row.tls for row in rows):
+		tools.add("openssl")
+	if any(row.handshakes for row in rows):
+		tools.add("handshakes")
+	for tool in tools:
 		if not shutil.which(str(getattr(options, tool))):
 			raise Broken(f"{tool} is not there: {getattr(options, tool)}")
 
 
 def run(options):
-	check_machine(options)
 	rows = [r for r in ROWS if not options.only or r.name in options.only]
+	check_machine(options, rows)
+	pairs = measured(rows, options.peers)
+	if not pairs:
+		raise Broken("nothing to measure: the relay speaks no TLS")
 	why_not = why_no_counters()
 	options.counters = why_not is None
 	if why_not:
 		print(f"No instructions and cycles: {why_not}. Ratios are of the peer's own CPU time\n"
 		      "instead, which swings with the neighbours; trust only what repeats.")
-	cells = {(r.name, p): {"invalid": [], "samples": []} for r in rows for p in options.peers}
+	cells = {(row.name, peer): {"invalid": [], "samples": []} for row, peer in pairs}
 	with tempfile.TemporaryDirectory(prefix="ringway-bench-") as directory:
 		# Workers of nginx that drop root have to get in.
 		os.chmod(directory, 0o755)
 		bench = Bench(options, Path(directory))
+		if any(row.tls for row in rows):
+			bench.make_certificate()
 		for row in rows:
+			if row.tls and not row.handshakes:
+				bench.check_wrk_offers(row)
+			peers = [peer for other, peer in pairs if other is row]
 			for repeat in range(options.repeats):
-				for peer in options.peers[::-1] if repeat % 2 else options.peers:
+				for peer in peers[::-1] if repeat % 2 else peers:
 					print(f"{row.name} {repeat + 1}/{options.repeats} {peer}", file=sys.stderr)
 					try:
 						cells[row.name, peer]["samples"].append(bench.measure(row, peer))

@@ -5,6 +5,8 @@ limited to many that holds exactly as many as it takes. The difference of their
 resident sizes, over the difference of the limits, is what a connection costs with
 everything that was reserved for it. Each connection that is held had one request
 answered, since one that never spoke may not have cost anything yet.
+
+With --tls the same over TLS 1.3 as well: what that costs over a plain connection.
 """
 import argparse
 import contextlib
@@ -15,6 +17,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import time
@@ -46,13 +49,15 @@ def kernel_bytes():
 	return {"slab": slab, "tcp_buffers": pages * resource.getpagesize()}
 
 
-def hold(port, count, body):
-	"""That many connections, each with one request answered."""
+def hold(port, count, body, trust):
+	"""That many connections, each with one request answered; plain without `trust`."""
 	held = []
 	try:
 		for i in range(count):
 			s = socket.create_connection(("127.0.0.1", port), timeout=10)
 			held.append(s)
+			if trust:
+				s = held[-1] = trust.wrap_socket(s, server_hostname="localhost")
 			s.sendall(REQUEST)
 			got = b""
 			while not got.endswith(body):
@@ -79,18 +84,18 @@ def drop(held):
 def check_still_open(held):
 	for i, s in enumerate(held):
 		s.setblocking(False)
-		with contextlib.suppress(BlockingIOError):
+		with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
 			raise compare.Invalid(f"connection {i} did not stay open, read {s.recv(64)!r}")
 
 
-def run_peer(bench, peer, origin_port, limit, count):
-	process, port = bench.start_peer(peer, origin_port, clients=limit)
+def run_peer(bench, peer, origin_port, limit, count, tls):
+	process, port = bench.start_peer(peer, origin_port, clients=limit, tls=tls)
 	with contextlib.ExitStack() as cleanup:
 		cleanup.callback(process.stop)
 		process.wait_for_port(port)
 		time.sleep(SETTLE_S)
 		kernel = kernel_bytes()
-		held = hold(port, count, bench.bodies[64])
+		held = hold(port, count, bench.bodies[64], bench.trust() if tls else None)
 		cleanup.callback(drop, held)
 		time.sleep(SETTLE_S)
 		check_still_open(held)
@@ -98,13 +103,13 @@ def run_peer(bench, peer, origin_port, limit, count):
 		return rss_bytes(process), {k: after[k] - kernel[k] for k in kernel}
 
 
-def measure(bench, peer, count):
+def measure(bench, peer, count, tls):
 	origin, origin_port = bench.start_origin()
 	with contextlib.ExitStack() as cleanup:
 		cleanup.callback(origin.stop)
 		origin.wait_for_port(origin_port)
-		small_rss, _ = run_peer(bench, peer, origin_port, SMALL_LIMIT, 0)
-		full_rss, kernel = run_peer(bench, peer, origin_port, count, count)
+		small_rss, _ = run_peer(bench, peer, origin_port, SMALL_LIMIT, 0, tls)
+		full_rss, kernel = run_peer(bench, peer, origin_port, count, count, tls)
 		return {
 			"rss_idle_small_limit": small_rss,
 			"rss_full": full_rss,
@@ -135,9 +140,11 @@ def parse_options():
 	               help="these peers, comma-separated (default: %s)" % ",".join(PEERS))
 	p.add_argument("--connections", metavar="N", type=int, default=10000,
 	               help="connections that are held (default: %(default)s)")
+	p.add_argument("--tls", action="store_true",
+	               help="measure over TLS as well, and what that costs over a plain connection")
 	p.add_argument("--json", metavar="FILE")
 	p.add_argument("--ringway", metavar="PATH", default=compare.BENCH.parent / "build/ringway")
-	for tool in ("nginx", "haproxy"):
+	for tool in ("nginx", "haproxy", "openssl"):
 		p.add_argument(f"--{tool}", metavar="PATH", default=shutil.which(tool, path=path) or tool)
 	options = p.parse_args()
 	if options.connections <= SMALL_LIMIT:
@@ -145,29 +152,42 @@ def parse_options():
 	return options
 
 
+def print_line(name, r):
+	kernel = r["kernel_bytes_per_connection"]
+	over = r.get("user_bytes_over_plain")
+	print(f"{name:12}{r['user_bytes_per_connection']:12.0f}"
+	      f"{'-' if over is None else format(over, '.0f'):>12}{kernel['slab']:13.0f}"
+	      f"{kernel['tcp_buffers']:12.0f}{r['rss_full'] >> 10:10}"
+	      f"{r['rss_idle_small_limit'] >> 10:10}")
+
+
 def run(options):
-	for tool in {"nginx", *options.peers}:
+	for tool in {"nginx", *options.peers, *(["openssl"] if options.tls else [])}:
 		if not shutil.which(str(getattr(options, tool))):
 			raise compare.Broken(f"{tool} is not there: {getattr(options, tool)}")
 	# One per connection here and in the peer, and room for what else it opens.
 	raise_descriptors(options.connections + 1024)
 	results = {}
-	print(f"{'':10}{'user B/conn':>12}{'slab B/conn':>13}{'tcp B/conn':>12}"
+	print(f"{'':12}{'user B/conn':>12}{'over plain':>12}{'slab B/conn':>13}{'tcp B/conn':>12}"
 	      f"{'RSS KiB':>10}{'idle KiB':>10}")
 	with tempfile.TemporaryDirectory(prefix="ringway-idle-") as directory:
 		os.chmod(directory, 0o755)
 		bench = compare.Bench(SimpleNamespace(**vars(options), counters=False), Path(directory))
+		if options.tls:
+			bench.make_certificate()
 		for peer in options.peers:
-			try:
-				r = results[peer] = measure(bench, peer, options.connections)
-			except compare.Invalid as e:
-				results[peer] = {"invalid": str(e)}
-				print(f"{peer:10}INVALID: {e}")
-				continue
-			kernel = r["kernel_bytes_per_connection"]
-			print(f"{peer:10}{r['user_bytes_per_connection']:12.0f}{kernel['slab']:13.0f}"
-			      f"{kernel['tcp_buffers']:12.0f}{r['rss_full'] >> 10:10}"
-			      f"{r['rss_idle_small_limit'] >> 10:10}")
+			for tls in (False, True) if options.tls else (False,):
+				name = f"{peer}-tls" if tls else peer
+				try:
+					r = results[name] = measure(bench, peer, options.connections, tls)
+				except compare.Invalid as e:
+					results[name] = {"invalid": str(e)}
+					print(f"{name:12}INVALID: {e}")
+					continue
+				if tls and "invalid" not in results[peer]:
+					r["user_bytes_over_plain"] = (r["user_bytes_per_connection"] -
+					                              results[peer]["user_bytes_per_connection"])
+				print_line(name, r)
 	print("Slab and tcp are of the whole machine and hold both ends of each connection.")
 	if options.json:
 		report = {"schema": "ringway-bench-idle/1", "connections": options.connections,
