@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "secret.h"
 
 /* How much of a line is shown around the place of an issue. */
 #define SHOWN_COLUMNS 160
+/* What is longer repeats something of the file. */
+#define MESSAGE_BYTES 512
 
 void report_init(struct config_report *r, struct arena_source *memory)
 {
@@ -193,44 +196,54 @@ static struct config_issue *issue_room(struct config_report *r)
 	return &r->issues[r->issues_len];
 }
 
-void report_add(struct config_report *r, enum config_severity severity, struct source_range range,
-		const char *path, const char *message, va_list args)
+/* A draft has neither path, message nor line; the name of its file is borrowed. */
+static void add_issue(struct config_report *r, const struct config_issue *draft, struct span line,
+		      const char *path, char *message)
 {
-	const struct source *s = range.source;
 	struct config_issue *issue = issue_room(r);
-	char message_text[512];
 	char *text;
 
-	if (severity == CONFIG_ERROR)
+	if (draft->severity == CONFIG_ERROR)
 		r->errors++;
 	else
 		r->warnings++;
 	if (!issue)
 		return;
-	vsnprintf(message_text, sizeof(message_text), message, args);
-	make_printable(message_text, strlen(message_text));
-	*issue = (struct config_issue){.severity = severity, .width = 1};
-	issue->file_order = s->order;
-	issue->place = source_place(s, range.at);
-	issue->place.file = arena_str(&r->arena, span_str(s->path));
-	issue->message = arena_str(&r->arena, span_str(message_text));
+	make_printable(message, strlen(message));
+	*issue = *draft;
+	issue->place.file = arena_str(&r->arena, span_str(draft->place.file));
+	issue->message = arena_str(&r->arena, span_str(message));
 	text = arena_str(&r->arena, span_str(path));
 	if (text)
 		make_printable(text, strlen(text));
 	issue->path = text;
-	if (issue->place.line) {
-		struct span line = line_text(s, issue->place.line - 1);
-		const char *from = s->text.ptr + range.at, *end = s->text.ptr + range.end;
-
-		if (end > line.ptr + line.len)
-			end = line.ptr + line.len;
-		issue->width = columns(from, end);
+	if (line.ptr)
 		issue->source_line = shown_line(r, issue, line);
-	}
 	if (!issue->width)
 		issue->width = 1;
 	if (issue->place.file && issue->path && issue->message)
 		r->issues_len++;
+}
+
+void report_add(struct config_report *r, enum config_severity severity, struct source_range range,
+		const char *path, const char *message, va_list args)
+{
+	const struct source *s = range.source;
+	struct config_issue draft = {.severity = severity, .file_order = s->order};
+	struct span line = SPAN_NONE;
+	char text[MESSAGE_BYTES];
+
+	vsnprintf(text, sizeof(text), message, args);
+	draft.place = source_place(s, range.at);
+	if (draft.place.line) {
+		const char *from = s->text.ptr + range.at, *end = s->text.ptr + range.end;
+
+		line = line_text(s, draft.place.line - 1);
+		if (end > line.ptr + line.len)
+			end = line.ptr + line.len;
+		draft.width = columns(from, end);
+	}
+	add_issue(r, &draft, line, path, text);
 }
 
 static int compare_issues(const void *left, const void *right)
@@ -250,6 +263,85 @@ void report_sort(struct config_report *r)
 {
 	if (r->issues_len)
 		qsort(r->issues, r->issues_len, sizeof(*r->issues), compare_issues);
+}
+
+/* A line of a file that was loaded before; the caller's to free. NULL: it is not there any
+ * more. */
+static char *line_again(const char *path, unsigned line)
+{
+	struct stat st;
+	char *text = NULL;
+	size_t room = 0;
+	ssize_t len = -1;
+	FILE *file;
+
+	/* A FIFO gives its text once, and opening it again would wait for ever. */
+	if (!path || !line || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		return NULL;
+	file = fopen(path, "re");
+	if (!file)
+		return NULL;
+	while (line-- && (len = getline(&text, &room, file)) >= 0)
+		;
+	fclose(file);
+	if (len < 0) {
+		free(text);
+		return NULL;
+	}
+	text[strcspn(text, "\r\n")] = '\0';
+	return text;
+}
+
+/* How many characters a value has: to its closing quote, or to what ends a plain one. */
+static unsigned value_width(const char *value)
+{
+	const char *end = value;
+
+	if (*value == '"' || *value == '\'') {
+		end = strchrnul(value + 1, *value);
+		end += *end != '\0';
+	} else {
+		end += strcspn(value, " ,}]#");
+	}
+	return columns(value, end);
+}
+
+static unsigned order_of_file(const struct config_report *r, const char *file)
+{
+	unsigned next = 0;
+
+	for (size_t i = 0; i < r->issues_len; i++) {
+		const struct config_issue *issue = &r->issues[i];
+
+		if (file && strcmp(issue->place.file, file) == 0)
+			return issue->file_order;
+		if (issue->file_order >= next)
+			next = issue->file_order + 1;
+	}
+	return next;
+}
+
+void config_report_add(struct config_report *r, enum config_severity severity,
+		       struct config_place place, const char *path, const char *message)
+{
+	char *again = line_again(place.file, place.line);
+	struct config_issue draft = {
+		.severity = severity, .place = place, .file_order = order_of_file(r, place.file)};
+	struct span line = span_str(again);
+	char text[MESSAGE_BYTES];
+
+	if (!place.file)
+		draft.place.file = "";
+	if (again) {
+		const uint32_t start = 0;
+		struct source source = {.text = line, .lines = &start, .lines_len = 1};
+
+		draft.width = value_width(again + source_at(&source, 1, place.column));
+	}
+	snprintf(text, sizeof(text), "%s", message);
+	add_issue(r, &draft, line, path, text);
+	report_sort(r);
+	free(again);
 }
 
 struct colours {

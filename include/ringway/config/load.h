@@ -51,6 +51,11 @@ bool config_instance_is_valid(struct span name);
 const char *config_admin_socket(struct arena *arena, const char *instance, unsigned candidate,
                                 const char **ret_directory);
 
+/* What is found after the load, in files that the configuration names; sorted in among the
+ * rest. The place's line is read from its file again. Copies both texts. */
+void config_report_add(struct config_report *r, enum config_severity severity,
+                       struct config_place place, const char *path, const char *message);
+
 /* As CONFIG's error format says: place, path, message, source line, caret. */
 void config_report_print(const struct config_report *r, FILE *out, bool colour);
 /* One JSON object: {"file","errors":n,"warnings":n,"issues":[...]}. */

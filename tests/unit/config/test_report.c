@@ -1,4 +1,5 @@
 #include <jansson.h>
+#include <unistd.h>
 
 #include "expect.h"
 
@@ -195,6 +196,62 @@ static void a_password_in_a_url_is_in_no_error(void **state UNUSED)
 	free(printed);
 }
 
+/* Of a file with these lines, after config_load() said what it has to say. */
+static char *report_with_later_issues(const char *text)
+{
+	static char *printed;
+	static size_t len;
+	char path[] = "/tmp/ringway-report-XXXXXX";
+	FILE *file = fdopen(mkstemp(path), "w"), *out = open_memstream(&printed, &len);
+	struct config_report report;
+	struct config *config = NULL;
+	size_t before;
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	config_load(path, &config, &report);
+	before = report.errors;
+	config_report_add(&report, CONFIG_ERROR, (struct config_place){path, 3, 10}, "c.d",
+			  "a later\x1b one");
+	config_report_add(&report, CONFIG_WARNING, (struct config_place){path, 2, 6}, "a", "quoted");
+	config_report_add(&report, CONFIG_WARNING, (struct config_place){path, 2, 6}, "b", "same");
+	config_report_add(&report, CONFIG_ERROR, (struct config_place){path, 9, 1}, "e", "no line");
+	config_report_add(&report, CONFIG_ERROR, (struct config_place){"gone.yaml", 1, 1}, "f",
+			  "no file");
+	config_report_add(&report, CONFIG_ERROR, (struct config_place){NULL, 0, 0}, "g", "no place");
+	assert_int_equal(report.errors, before + 4);
+	unlink(path);
+	config_report_print(&report, out, false);
+	fclose(out);
+	config_report_fini(&report);
+	config_destroy(config);
+	for (char *at; (at = strstr(printed, path));)
+		memmove(at, at + strlen(path), strlen(at + strlen(path)) + 1);
+	return printed;
+}
+
+static void what_is_found_later_is_sorted_in(void **state UNUSED)
+{
+	char *printed = report_with_later_issues("zzz: 1\n"
+						 "  a: 'x y' # comment\n"
+						 "  c: {d: \xc3\xb6\xc3\xa4, token: abcdef}\n");
+
+	assert_non_null(strstr(printed, ":2:6: warning: a: quoted\n"
+					"    2 |   a: 'x y' # comment\n"
+					"      |      ^^^^^\n"
+					":2:6: warning: b: same\n"
+					"    2 |   a: 'x y' # comment\n"
+					"      |      ^^^^^\n"
+					":3:10: error: c.d: a later? one\n"
+					"    3 |   c: {d: \xc3\xb6\xc3\xa4, token: ******}\n"
+					"      |          ^^\n"
+					":9:1: error: e: no line\n"
+					"gone.yaml:1:1: error: f: no file\n"));
+	assert_non_null(strstr(printed, "error: g: no place\n"));
+	free(printed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +267,7 @@ int main(void)
 		cmocka_unit_test(issues_beyond_the_limit_are_counted),
 		cmocka_unit_test(secrets_in_a_line_are_masked),
 		cmocka_unit_test(a_password_in_a_url_is_in_no_error),
+		cmocka_unit_test(what_is_found_later_is_sorted_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
