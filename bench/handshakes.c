@@ -108,6 +108,17 @@ static uint64_t now_ns(void)
 
 /* ---- one connection ---- */
 
+/* OpenSSL takes no session of TLS 1.3 twice, as the RFC advises. Places share the first
+ * one, and a peer need not send another each time: so each connection gets a copy. */
+static bool conn_offer_ticket(struct conn *c)
+{
+	SSL_SESSION *copy = SSL_SESSION_dup(c->ticket);
+	bool done = copy && SSL_set_session(c->ssl, copy);
+
+	SSL_SESSION_free(copy);
+	return done;
+}
+
 static void conn_open(struct conn *c)
 {
 	const int one = 1;
@@ -119,7 +130,7 @@ static void conn_open(struct conn *c)
 	c->ssl = SSL_new(l->tls);
 	if (c->fd < 0 || !c->ssl || !SSL_set_fd(c->ssl, c->fd) ||
 	    !SSL_set_tlsext_host_name(c->ssl, "localhost") || !SSL_set1_host(c->ssl, "localhost") ||
-	    (c->ticket && !SSL_set_session(c->ssl, c->ticket)))
+	    (c->ticket && !conn_offer_ticket(c)))
 		die("a new connection");
 	SSL_set_app_data(c->ssl, c);
 	SSL_set_connect_state(c->ssl);
