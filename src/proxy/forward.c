@@ -2,6 +2,7 @@
 
 #include <ringway/http1/parse.h>
 #include <ringway/proxy/answer.h>
+#include <ringway/tls/peer.h>
 
 #include "admission.h"
 
@@ -14,8 +15,14 @@
 	 HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PROTO) | HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP) |     \
 	 HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID))
 
+/* Who a client is, by a certificate that we have verified: what is said of another
+ * handshake is not passed on from anybody (RFC 9440 section 2.4 leaves it to us whether a
+ * trusted proxy may; an address that is trusted is less than an identity that is proved). */
+#define IDENTITY                                                                                   \
+	(HTTP_FIELD_BIT(HTTP_FIELD_CLIENT_CERT) | HTTP_FIELD_BIT(HTTP_FIELD_CLIENT_CERT_CHAIN))
+
 /* What forward_request() adds at most. */
-#define ADDED_FIELDS 6
+#define ADDED_FIELDS 8
 
 static void add(struct http_fields *fields, enum http_field_id id, struct span value)
 {
@@ -72,9 +79,36 @@ static struct span trusted_or(struct exchange *x, enum http_field_id id, struct 
 	return f && f->value.len ? f->value : ours;
 }
 
+/* The fields of RFC 9440; the second one only where it says something. */
+static bool add_identity(struct exchange *x, struct http_fields *fields)
+{
+	static const struct {
+		enum http_field_id id;
+		bool (*value)(const struct tls_peer *p, char *out, size_t size, size_t *ret_len);
+	} all[] = {
+		{HTTP_FIELD_CLIENT_CERT, tls_peer_client_cert_field},
+		{HTTP_FIELD_CLIENT_CERT_CHAIN, tls_peer_client_cert_chain_field},
+	};
+	const struct tls_peer *peer = x->conn->peer;
+
+	for (size_t i = 0; peer && i < ARRAY_LEN(all); i++) {
+		size_t len;
+		char *text;
+
+		if (all[i].value(peer, NULL, 0, &len)) /* nothing needs no room */
+			continue;
+		text = arena_text(&x->arena, len);
+		if (!text)
+			return false;
+		must(all[i].value(peer, text, len, &len));
+		add(fields, all[i].id, span_of(text, len));
+	}
+	return true;
+}
+
 static http_field_set not_forwarded(const struct exchange *x)
 {
-	http_field_set set = CLAIMS;
+	http_field_set set = CLAIMS | IDENTITY;
 
 	/* A trusted peer's Forwarded list goes on with our element behind it. */
 	if (x->conn->is_trusted)
@@ -187,6 +221,8 @@ bool forward_request(struct exchange *x, struct http_head *ret_head)
 	    trusted_or(x, HTTP_FIELD_X_FORWARDED_HOST, from->authority));
 	if (x->snapshot->config->forwarded)
 		add(&kept, HTTP_FIELD_FORWARDED, forwarded(x));
+	if (!add_identity(x, &kept))
+		return false;
 	add(&kept, HTTP_FIELD_X_REQUEST_ID, x->attributes.request_id);
 	add(&kept, HTTP_FIELD_VIA, from->minor ? SPAN("1.1 ringway") : SPAN("1.0 ringway"));
 	head->fields = kept;

@@ -195,6 +195,8 @@ static void open_client(struct front *f, int fd, const struct site *site)
 	c->in_gate = site->is_public;
 	c->trusted_since = 0;
 	c->is_trusted = false;
+	c->tls = NULL;
+	c->peer = NULL;
 	list_init(&c->idle_link);
 	if (h1_server_open(&c->h1, f->shard, fd, &client_events, &f->settings, &f->parser) != 0) {
 		f->stats.refused_full++;

@@ -10,8 +10,10 @@
 #include <ringway/proxy/snapshot.h>
 #include <ringway/upstream/upstreams.h>
 
+struct access_tls;
 struct exchange;
 struct front;
+struct tls_peer;
 
 /* What a listener's requests are for. */
 struct site {
@@ -56,6 +58,8 @@ struct client {
 	const struct site *site;
 	struct client *next_free;
 	struct list idle_link;
+	const struct access_tls *tls;   /* of the connection's TLS; NULL: plain */
+	const struct tls_peer *peer;    /* verified client certificate */
 	uint64_t trusted_since; /* generation of the snapshot that `is_trusted` is true of */
 	bool is_trusted;
 	bool in_gate;

@@ -103,6 +103,7 @@ static void trailers_may_hold_metadata_only(void **state UNUSED)
 					     "Connection",
 					     "Expect",
 					     "X-Forwarded-For",
+					     "Client-Cert",
 					     "if-match",
 					     "RANGE",
 					     "WWW-Authenticate",

@@ -52,6 +52,9 @@ static void what_a_message_cannot_do_without_stays(void **state UNUSED)
 	      " Host Set-Cookie X-Forwarded-Foo");
 	check("Content-Length: 5\r\nConnection: content-length, date\r\nDate: x\r\n",
 	      " Content-Length Date");
+	check("Connection: client-cert, client-cert-chain\r\nClient-Cert: x\r\n"
+	      "Client-Cert-Chain: x\r\n",
+	      " Client-Cert Client-Cert-Chain");
 }
 
 int main(void)
