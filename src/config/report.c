@@ -292,7 +292,8 @@ static char *line_again(const char *path, unsigned line)
 	return text;
 }
 
-/* How many characters a value has: to its closing quote, or to what ends a plain one. */
+/* How many characters a value has: to its closing quote, or to what ends a plain one. Of a
+ * mapping or list the bracket is shown. */
 static unsigned value_width(const char *value)
 {
 	const char *end = value;
@@ -300,7 +301,7 @@ static unsigned value_width(const char *value)
 	if (*value == '"' || *value == '\'') {
 		end = strchrnul(value + 1, *value);
 		end += *end != '\0';
-	} else {
+	} else if (*value != '{' && *value != '[') {
 		end += strcspn(value, " ,}]#");
 	}
 	return columns(value, end);

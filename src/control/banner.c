@@ -6,6 +6,7 @@
 #include <ringway/shard/uring.h>
 
 #include "instance.h"
+#include "library_text.h"
 
 /* Accepted connections whose place is being given up, see front.c. */
 #define CLIENT_SLACK 64
@@ -54,6 +55,30 @@ static const char *size_text(char out[static 32], double bytes)
 	return out;
 }
 
+static bool speaks_tls(const struct config_service *s)
+{
+	for (size_t i = 0; i < s->targets_len; i++)
+		if (s->targets[i].tls)
+			return true;
+	return false;
+}
+
+static void print_tls(const struct config *config)
+{
+	struct tls_library library = tls_library();
+
+	fprintf(stderr, "  wolfSSL    ");
+	library_print(&library, stderr);
+	fputc('\n', stderr);
+	library_print_warnings(&library, "             ", stderr);
+	for (size_t i = 0; i < config->services_len; i++)
+		if (speaks_tls(&config->services[i]) && !config->services[i].tls.verify)
+			fprintf(stderr,
+				"  WARNING    service %s does not verify its targets' certificates: "
+				"whoever stands between can read and change everything\n",
+				config->services[i].id);
+}
+
 void banner_print(const struct instance *in, const struct config *config)
 {
 	const struct topology *t = &in->topology;
@@ -71,6 +96,7 @@ void banner_print(const struct instance *in, const struct config *config)
 	topology_cpus_text(&t->others, cpus, sizeof(cpus));
 	fprintf(stderr, "  control    and workers on cpus %s\n", cpus);
 	fprintf(stderr, "  io_uring   %s\n", uring_features(in->shards[0].shard.ring));
+	print_tls(config);
 	for (size_t i = 0; i < config->listeners_len; i++) {
 		address_text(&config->listeners[i].address, address);
 		fprintf(stderr, "  listener   %s on %s\n", config->listeners[i].name, address);

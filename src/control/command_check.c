@@ -1,7 +1,8 @@
+#include <errno.h>
 #include <string.h>
+#include <time.h>
 
-#include <ringway/config/load.h>
-
+#include "check_certificates.h"
 #include "command.h"
 
 static const char *plural(size_t count)
@@ -28,6 +29,8 @@ static int run(const struct command *c, int len, char **arguments)
 	err = config_load(path, &config, &report);
 	if (err && !report.errors)
 		fprintf(stderr, "ringway check: %s: %s\n", path, strerror(-err));
+	if (!err && !check_certificates(config, (int64_t)time(NULL), &report))
+		err = -EINVAL;
 	exit_code = err || (strict && report.warnings) ? COMMAND_ERRORS : COMMAND_GOOD;
 	if (json) {
 		config_report_print_json(&report, path, stdout);
@@ -49,9 +52,9 @@ const struct command command_check = {
 	.summary = "say everything that is wrong with a file",
 	.help = "usage: ringway check FILE [--json] [--strict]\n"
 		"\n"
-		"Reads the file, those that it includes, and the variables and files that its\n"
-		"values name, and prints every error and warning with its place. Opens no socket,\n"
-		"resolves no name, needs no privileges.\n"
+		"Reads the file, those that it includes, and the variables, files and certificates\n"
+		"that its values name, and prints every error and warning with its place. Opens\n"
+		"no socket, resolves no name, needs no privileges but to read those files.\n"
 		"\n"
 		"  --json    the report as one JSON object\n"
 		"  --strict  warnings count as errors\n"

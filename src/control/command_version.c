@@ -3,9 +3,9 @@
 #include <ringway/control/refusal.h>
 #include <ringway/http1/parse.h>
 #include <ringway/shard/uring.h>
-#include <ringway/tls/library.h>
 
 #include "command.h"
+#include "library_text.h"
 
 static void print_words(const char *title, const char *const *words)
 {
@@ -19,11 +19,10 @@ static void print_tls(void)
 {
 	struct tls_library tls = tls_library();
 
-	printf("  wolfSSL     %s; assembler: AES %s, hashes %s, keys %s\n", tls.version,
-	       tls.has_aes_asm ? "yes" : "no", tls.has_hash_asm ? "yes" : "no",
-	       tls.has_key_asm ? "yes" : "no");
-	if (tls.has_aes_asm && !tls.cpu_has_aes)
-		printf("              this CPU has no AES instructions: AES runs in C\n");
+	printf("  wolfSSL     ");
+	library_print(&tls, stdout);
+	putchar('\n');
+	library_print_warnings(&tls, "              ", stdout);
 	print_words("", tls.features);
 	if (*tls.burdens) {
 		printf("              built with what costs memory per connection:\n");

@@ -55,6 +55,23 @@ def test_an_error_has_place_path_source_caret_and_suggestion(check):
     ]
 
 
+def test_certificates_are_read_and_said_at_their_place(check):
+    done = check("""\
+version: 1
+listeners:
+  - address: 127.0.0.1:8443
+    tls:
+      certificates: [{cert: none.pem, key: none.key}]
+services: {api: {respond: {status: 200}, routes: [{path: /*}]}}
+""")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"gateway.yaml:5:29: error: listeners\[0\].tls.certificates\[0\].cert: "
+                        r"\S*none.pem: cannot be read: No such file or directory", lines[0])
+    assert lines[2] == "      |                             ^^^^^^^^"
+    assert lines[-1] == "gateway.yaml: 2 errors, 0 warnings"
+
+
 BROKEN = """\
 version: 1
 gatway: {port: 8080}
