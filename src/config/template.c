@@ -15,6 +15,11 @@ static const struct {
 	[ATTRIBUTE_REQUEST_ID] = {{"request_id", 10}, false},
 	[ATTRIBUTE_ROUTE] = {{"route", 5}, false},
 	[ATTRIBUTE_SERVICE] = {{"service", 7}, false},
+	[ATTRIBUTE_TLS_VERSION] = {{"tls_version", 11}, false},
+	[ATTRIBUTE_TLS_SUITE] = {{"tls_suite", 9}, false},
+	[ATTRIBUTE_TLS_SERVER_NAME] = {{"tls_server_name", 15}, false},
+	[ATTRIBUTE_CLIENT_CERT_SUBJECT] = {{"client_cert_subject", 19}, false},
+	[ATTRIBUTE_CLIENT_CERT_FINGERPRINT] = {{"client_cert_fingerprint", 23}, false},
 	[ATTRIBUTE_HEADER] = {{"header", 6}, true},
 	[ATTRIBUTE_COOKIE] = {{"cookie", 6}, true},
 };

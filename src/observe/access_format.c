@@ -38,6 +38,25 @@ static void json_extras(struct line *l, const struct access_record *r)
 	line_put_literal(l, "}");
 }
 
+/* As one object, so that a reader sees at once whether there was TLS. */
+static void json_tls(struct line *l, const struct access_tls *tls)
+{
+	line_put_literal(l, ",\"tls\":{\"version\":\"");
+	line_put_escaped(l, tls->version, LINE_JSON);
+	line_put_literal(l, "\"");
+	json_text(l, "suite", tls->suite);
+	json_text(l, "group", tls->group);
+	json_text(l, "server_name", tls->server_name);
+	json_text(l, "alpn", tls->alpn);
+	line_put(l, tls->resumed ? SPAN(",\"resumed\":true") : SPAN(",\"resumed\":false"));
+	json_u64(l, "handshake_us", tls->handshake_us);
+	if (tls->client_fingerprint.len) {
+		json_text(l, "client_subject", tls->client_subject);
+		json_text(l, "client_fingerprint", tls->client_fingerprint);
+	}
+	line_put_literal(l, "}");
+}
+
 static void put_protocol(struct line *l, const struct access_record *r)
 {
 	line_put_literal(l, "HTTP/1.");
@@ -72,6 +91,8 @@ void access_format_json(const struct access_view *view, struct line *l)
 	line_put_literal(l, ",\"protocol\":\"");
 	put_protocol(l, r);
 	line_put_literal(l, "\"");
+	if (r->tls)
+		json_tls(l, r->tls);
 	if (r->cause != ACCESS_OK)
 		json_text(l, "cause", span_str(access_cause_text(r->cause)));
 	if (r->extras_len)
@@ -129,6 +150,21 @@ static void put_word(struct line *l, struct span value)
 	}
 }
 
+static void text_tls(struct line *l, const struct access_tls *tls)
+{
+	text_word(l, "tls_version", tls->version);
+	text_word(l, "tls_suite", tls->suite);
+	text_word(l, "tls_group", tls->group);
+	text_word(l, "tls_server_name", tls->server_name);
+	text_word(l, "tls_alpn", tls->alpn);
+	line_put(l, tls->resumed ? SPAN(" tls_resumed=true") : SPAN(" tls_resumed=false"));
+	text_u64(l, "tls_handshake_us", tls->handshake_us);
+	if (tls->client_fingerprint.len) {
+		text_word(l, "client_cert_subject", tls->client_subject);
+		text_word(l, "client_cert_fingerprint", tls->client_fingerprint);
+	}
+}
+
 static void text_extra(struct line *l, const struct access_extra *extra)
 {
 	line_put_literal(l, " ");
@@ -167,6 +203,8 @@ void access_format_text(const struct access_view *view, struct line *l)
 	text_u64(l, "total_us", r->total_us);
 	text_u64(l, "shard", r->shard);
 	text_u64(l, "attempts", r->attempts);
+	if (r->tls)
+		text_tls(l, r->tls);
 	if (r->cause != ACCESS_OK)
 		text_word(l, "cause", span_str(access_cause_text(r->cause)));
 	for (size_t i = 0; i < r->extras_len; i++)

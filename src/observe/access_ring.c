@@ -3,13 +3,36 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-enum text { ID, CLIENT, METHOD, HOST, PATH, ROUTE, SERVICE, TARGET, TEXTS };
+enum text {
+	ID,
+	CLIENT,
+	METHOD,
+	HOST,
+	PATH,
+	ROUTE,
+	SERVICE,
+	TARGET,
+	PLAIN_TEXTS, /* these are all that a record without TLS has */
+	TLS_VERSION = PLAIN_TEXTS,
+	TLS_SUITE,
+	TLS_GROUP,
+	TLS_SERVER_NAME,
+	TLS_ALPN,
+	TLS_CLIENT_SUBJECT,
+	TLS_CLIENT_FINGERPRINT,
+	TEXTS
+};
 
 /* Longer ones are cut and the record says so. Path: what fits most browsers and
- * proxies; host: a name (253) or literal with port; the rest are our own words. */
+ * proxies; host: a name (253) or literal with port; subject: some ten attributes; the
+ * rest are our own words. */
 static const uint16_t text_limits[TEXTS] = {
 	[ID] = 128,    [CLIENT] = 64, [METHOD] = 64,   [HOST] = 512,
 	[PATH] = 4096, [ROUTE] = 256, [SERVICE] = 256, [TARGET] = 512,
+
+	[TLS_VERSION] = 16,  [TLS_SUITE] = 64,          [TLS_GROUP] = 32,
+	[TLS_SERVER_NAME] = 256, [TLS_ALPN] = 256,      [TLS_CLIENT_SUBJECT] = 1024,
+	[TLS_CLIENT_FINGERPRINT] = 64,
 };
 #define EXTRA_NAME_MAX  128
 #define EXTRA_VALUE_MAX 2048
@@ -30,6 +53,9 @@ struct packed {
 	uint8_t http_minor;
 	uint8_t attempts;
 	uint8_t clipped;
+	uint8_t has_tls;
+	uint8_t tls_resumed;
+	uint32_t tls_handshake_us;
 	uint32_t extras_len;
 	uint32_t head_us;
 	uint32_t policy_us;
@@ -43,7 +69,8 @@ struct packed {
 };
 #define GO_BACK 0
 
-_Static_assert(sizeof(struct packed) + 128 + 64 + 64 + 512 + 4096 + 256 + 256 + 512 +
+_Static_assert(sizeof(struct packed) + 128 + 64 + 64 + 512 + 4096 + 256 + 256 + 512 + 16 + 64 +
+			       32 + 256 + 256 + 1024 + 64 +
 			       ACCESS_EXTRAS_MAX * sizeof(struct packed_extra) <=
 		       ACCESS_RECORD_BYTES_MAX,
 	       "texts and the table of extras fit");
@@ -71,6 +98,11 @@ void access_ring_fini(struct access_ring *r)
 	r->bytes = NULL;
 }
 
+static int texts_of(const struct access_record *record)
+{
+	return record->tls ? TEXTS : PLAIN_TEXTS;
+}
+
 static void collect_texts(const struct access_record *record, struct span texts[TEXTS])
 {
 	texts[ID] = record->request_id;
@@ -81,6 +113,15 @@ static void collect_texts(const struct access_record *record, struct span texts[
 	texts[ROUTE] = record->route;
 	texts[SERVICE] = record->service;
 	texts[TARGET] = record->target;
+	if (!record->tls)
+		return;
+	texts[TLS_VERSION] = record->tls->version;
+	texts[TLS_SUITE] = record->tls->suite;
+	texts[TLS_GROUP] = record->tls->group;
+	texts[TLS_SERVER_NAME] = record->tls->server_name;
+	texts[TLS_ALPN] = record->tls->alpn;
+	texts[TLS_CLIENT_SUBJECT] = record->tls->client_subject;
+	texts[TLS_CLIENT_FINGERPRINT] = record->tls->client_fingerprint;
 }
 
 static uint16_t clip(struct span *s, size_t limit, uint8_t *clipped)
@@ -161,12 +202,18 @@ bool access_ring_put(struct access_ring *r, const struct access_record *record)
 		.bytes_in = record->bytes_in,
 		.bytes_out = record->bytes_out,
 	};
+	int texts_len = texts_of(record);
 	size_t bytes = sizeof(head), gap;
 	struct packed *packed;
 	char *at;
 
+	if (record->tls) {
+		head.has_tls = true;
+		head.tls_resumed = record->tls->resumed;
+		head.tls_handshake_us = record->tls->handshake_us;
+	}
 	collect_texts(record, texts);
-	for (int i = 0; i < TEXTS; i++)
+	for (int i = 0; i < texts_len; i++)
 		bytes += head.text_len[i] = clip(&texts[i], text_limits[i], &head.clipped);
 	head.extras_len = (uint32_t)fit_extras(record, &bytes, &head.clipped);
 	bytes = ALIGN_UP(bytes);
@@ -184,7 +231,7 @@ bool access_ring_put(struct access_ring *r, const struct access_record *record)
 	}
 	memcpy(packed, &head, sizeof(head));
 	at = (char *)(packed->extras + head.extras_len);
-	for (int i = 0; i < TEXTS; i++)
+	for (int i = 0; i < texts_len; i++)
 		at = append(at, texts[i]);
 	for (size_t i = 0; i < head.extras_len; i++) {
 		struct access_extra extra = record->extras[i];
@@ -213,6 +260,19 @@ static struct span cut(const char **at, size_t len)
 
 	*at += len;
 	return s;
+}
+
+static void cut_tls(const char **text, const struct packed *p, struct access_tls *ret_tls)
+{
+	ret_tls->version = cut(text, p->text_len[TLS_VERSION]);
+	ret_tls->suite = cut(text, p->text_len[TLS_SUITE]);
+	ret_tls->group = cut(text, p->text_len[TLS_GROUP]);
+	ret_tls->server_name = cut(text, p->text_len[TLS_SERVER_NAME]);
+	ret_tls->alpn = cut(text, p->text_len[TLS_ALPN]);
+	ret_tls->client_subject = cut(text, p->text_len[TLS_CLIENT_SUBJECT]);
+	ret_tls->client_fingerprint = cut(text, p->text_len[TLS_CLIENT_FINGERPRINT]);
+	ret_tls->handshake_us = p->tls_handshake_us;
+	ret_tls->resumed = p->tls_resumed;
 }
 
 bool access_ring_peek(struct access_ring *r, struct access_view *ret_view)
@@ -255,6 +315,10 @@ bool access_ring_peek(struct access_ring *r, struct access_view *ret_view)
 	ret_view->record.route = cut(&text, p->text_len[ROUTE]);
 	ret_view->record.service = cut(&text, p->text_len[SERVICE]);
 	ret_view->record.target = cut(&text, p->text_len[TARGET]);
+	if (p->has_tls) {
+		cut_tls(&text, p, &ret_view->tls);
+		ret_view->record.tls = &ret_view->tls;
+	}
 	for (size_t i = 0; i < p->extras_len; i++) {
 		ret_view->extras[i].name = cut(&text, p->extras[i].name_len);
 		ret_view->extras[i].value = cut(&text, p->extras[i].value_len);

@@ -36,6 +36,7 @@ struct access_ring {
 struct access_view {
 	struct access_record record;
 	struct access_extra extras[ACCESS_EXTRAS_MAX];
+	struct access_tls tls; /* of the record, when it has one */
 	bool clipped; /* some text was longer than its limit */
 	uint64_t next_at;
 };

@@ -46,6 +46,18 @@ static struct span of_request(const struct http_head *request, enum attribute at
 	}
 }
 
+static struct span of_tls(const struct access_tls *tls, enum attribute attribute)
+{
+	switch (attribute) {
+	case ATTRIBUTE_TLS_VERSION: return tls->version;
+	case ATTRIBUTE_TLS_SUITE: return tls->suite;
+	case ATTRIBUTE_TLS_SERVER_NAME: return tls->server_name;
+	case ATTRIBUTE_CLIENT_CERT_SUBJECT: return tls->client_subject;
+	case ATTRIBUTE_CLIENT_CERT_FINGERPRINT: return tls->client_fingerprint;
+	default: return SPAN_NONE;
+	}
+}
+
 struct span attribute_get(const struct attributes *a, enum attribute attribute,
 			  struct span argument)
 {
@@ -55,6 +67,12 @@ struct span attribute_get(const struct attributes *a, enum attribute attribute,
 	case ATTRIBUTE_REQUEST_ID: return a->request_id;
 	case ATTRIBUTE_ROUTE: return a->route;
 	case ATTRIBUTE_SERVICE: return a->service;
+	case ATTRIBUTE_TLS_VERSION:
+	case ATTRIBUTE_TLS_SUITE:
+	case ATTRIBUTE_TLS_SERVER_NAME:
+	case ATTRIBUTE_CLIENT_CERT_SUBJECT:
+	case ATTRIBUTE_CLIENT_CERT_FINGERPRINT:
+		return a->tls ? of_tls(a->tls, attribute) : SPAN_NONE;
 	default: return a->request ? of_request(a->request, attribute, argument) : SPAN_NONE;
 	}
 }

@@ -143,6 +143,7 @@ static struct exchange *begin(struct client *c)
 	policy_run_init(&x->policies, f->shard, &x->attributes, &x->arena, on_resume);
 	set_trusted(c, x->snapshot);
 	x->attributes.client = span_of(c->ip, c->ip_len);
+	x->attributes.tls = c->tls;
 	x->began_ns = c->h1.head_began_ns;
 	x->decided_ns = 0;
 	x->record.head_us = (uint32_t)((f->shard->now_ns - x->began_ns) / NS_PER_US);

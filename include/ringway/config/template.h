@@ -20,6 +20,11 @@ enum attribute {
 	ATTRIBUTE_REQUEST_ID, /* {request_id} */
 	ATTRIBUTE_ROUTE,      /* {route}: its name */
 	ATTRIBUTE_SERVICE,    /* {service}: its id */
+	ATTRIBUTE_TLS_VERSION,     /* {tls_version}: TLSv1.3; these five are empty without TLS */
+	ATTRIBUTE_TLS_SUITE,       /* {tls_suite}: IANA's name */
+	ATTRIBUTE_TLS_SERVER_NAME, /* {tls_server_name}: SNI */
+	ATTRIBUTE_CLIENT_CERT_SUBJECT,     /* {client_cert_subject}: RFC 4514; of a verified one */
+	ATTRIBUTE_CLIENT_CERT_FINGERPRINT, /* {client_cert_fingerprint}: SHA-256, hexadecimal */
 	ATTRIBUTE_HEADER,     /* {header:NAME}: first value, empty when absent */
 	ATTRIBUTE_COOKIE,     /* {cookie:NAME} */
 	ATTRIBUTES

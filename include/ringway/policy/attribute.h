@@ -6,6 +6,7 @@
 
 #include <ringway/config/template.h>
 #include <ringway/http/head.h>
+#include <ringway/observe/access.h>
 
 /* What a request is made of, as far as it is known. Spans hold as long as the exchange. */
 struct attributes {
@@ -14,6 +15,7 @@ struct attributes {
 	struct span request_id;
 	struct span route;
 	struct span service;
+	const struct access_tls *tls; /* of the connection; NULL: plain */
 };
 
 /* The value, empty when the request has none. */

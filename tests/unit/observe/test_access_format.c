@@ -125,6 +125,142 @@ static void a_failed_request_with_fields_as_text(void **state UNUSED)
 		"agent=\"a \\\"b\\\"\\x0a\" b=- clipped=true");
 }
 
+static struct access_tls usual_tls(void)
+{
+	return (struct access_tls){
+		.version = SPAN("TLSv1.3"),
+		.suite = SPAN("TLS_AES_128_GCM_SHA256"),
+		.group = SPAN("X25519"),
+		.server_name = SPAN("api.example.com"),
+		.alpn = SPAN("http/1.1"),
+		.handshake_us = 812,
+	};
+}
+
+static void tls_is_an_object_of_its_own(void **state UNUSED)
+{
+	struct access_tls tls = usual_tls();
+	struct access_view view = {.record = {.tls = &tls, .cause = ACCESS_NO_ROUTE}};
+	static const char front[] =
+		"{\"time\":\"1970-01-01T00:00:00.000000Z\",\"id\":\"\",\"client\":\"\","
+		"\"method\":\"\",\"host\":\"\",\"path\":\"\",\"route\":\"\",\"service\":\"\","
+		"\"target\":\"\",\"status\":0,\"bytes_in\":0,\"bytes_out\":0,\"head_us\":0,"
+		"\"policy_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"total_us\":0,"
+		"\"shard\":0,\"attempts\":0,\"protocol\":\"HTTP/1.0\",";
+	char expected[1024];
+
+	snprintf(expected, sizeof(expected),
+		 "%s\"tls\":{\"version\":\"TLSv1.3\",\"suite\":\"TLS_AES_128_GCM_SHA256\","
+		 "\"group\":\"X25519\",\"server_name\":\"api.example.com\","
+		 "\"alpn\":\"http/1.1\",\"resumed\":false,\"handshake_us\":812},"
+		 "\"cause\":\"no_route\"}",
+		 front);
+	assert_line(formatted(access_format_json, &view), expected);
+
+	tls.resumed = true;
+	tls.client_subject = SPAN("CN=\"a\"");
+	tls.client_fingerprint = SPAN("0f1e");
+	snprintf(expected, sizeof(expected),
+		 "%s\"tls\":{\"version\":\"TLSv1.3\",\"suite\":\"TLS_AES_128_GCM_SHA256\","
+		 "\"group\":\"X25519\",\"server_name\":\"api.example.com\","
+		 "\"alpn\":\"http/1.1\",\"resumed\":true,\"handshake_us\":812,"
+		 "\"client_subject\":\"CN=\\\"a\\\"\",\"client_fingerprint\":\"0f1e\"},"
+		 "\"cause\":\"no_route\"}",
+		 front);
+	assert_line(formatted(access_format_json, &view), expected);
+}
+
+static void tls_as_text(void **state UNUSED)
+{
+	struct access_tls tls = usual_tls();
+	struct access_view view = {.record = {.tls = &tls}};
+	static const char front[] =
+		"- - - [01/Jan/1970:00:00:00 +0000] \"  HTTP/1.0\" 0 0 id=- host=- route=- "
+		"service=- target=- bytes_in=0 head_us=0 policy_us=0 connect_us=0 "
+		"first_byte_us=0 total_us=0 shard=0 attempts=0 tls_version=TLSv1.3 "
+		"tls_suite=TLS_AES_128_GCM_SHA256 tls_group=X25519";
+	char expected[1024];
+
+	tls.alpn = SPAN_NONE;
+	snprintf(expected, sizeof(expected),
+		 "%s tls_server_name=api.example.com tls_alpn=- tls_resumed=false "
+		 "tls_handshake_us=812", front);
+	assert_line(formatted(access_format_text, &view), expected);
+
+	tls.resumed = true;
+	tls.client_subject = SPAN("CN=a b");
+	tls.client_fingerprint = SPAN("0f1e");
+	snprintf(expected, sizeof(expected),
+		 "%s tls_server_name=api.example.com tls_alpn=- tls_resumed=true "
+		 "tls_handshake_us=812 client_cert_subject=\"CN=a b\" "
+		 "client_cert_fingerprint=0f1e", front);
+	assert_line(formatted(access_format_text, &view), expected);
+}
+
+/* One behind the other, so that texts of one would show in the next. */
+static void tls_comes_through_the_ring_with_the_records_that_have_it(void **state UNUSED)
+{
+	static char long_subject[2000];
+	struct access_tls tls = usual_tls();
+	struct access_record with = usual().record, without = usual().record;
+	struct access_ring ring;
+	struct access_view view;
+
+	memset(long_subject, 'x', sizeof(long_subject));
+	assert_int_equal(access_ring_init(&ring, 32 * KIB), 0);
+	with.tls = &tls;
+	tls.resumed = true;
+	tls.client_subject = SPAN("CN=a");
+	tls.client_fingerprint = SPAN("0f1e");
+	assert_true(access_ring_put(&ring, &without));
+	assert_true(access_ring_put(&ring, &with));
+	tls.client_subject = span_of(long_subject, sizeof(long_subject));
+	assert_true(access_ring_put(&ring, &with));
+
+	assert_true(access_ring_peek(&ring, &view));
+	assert_null(view.record.tls);
+	access_ring_take(&ring, &view);
+
+	assert_true(access_ring_peek(&ring, &view));
+	assert_non_null(view.record.tls);
+	assert_true(span_eq(view.record.target, with.target));
+	assert_true(span_eq(view.record.tls->version, tls.version));
+	assert_true(span_eq(view.record.tls->suite, tls.suite));
+	assert_true(span_eq(view.record.tls->group, tls.group));
+	assert_true(span_eq(view.record.tls->server_name, tls.server_name));
+	assert_true(span_eq(view.record.tls->alpn, tls.alpn));
+	assert_true(span_eq(view.record.tls->client_subject, SPAN("CN=a")));
+	assert_true(span_eq(view.record.tls->client_fingerprint, SPAN("0f1e")));
+	assert_int_equal(view.record.tls->handshake_us, 812);
+	assert_true(view.record.tls->resumed);
+	assert_false(view.clipped);
+	access_ring_take(&ring, &view);
+
+	assert_true(access_ring_peek(&ring, &view));
+	assert_int_equal(view.record.tls->client_subject.len, 1024);
+	assert_true(span_eq(view.record.tls->client_fingerprint, SPAN("0f1e")));
+	assert_true(view.clipped);
+	access_ring_take(&ring, &view);
+	access_ring_fini(&ring);
+}
+
+static void every_cause_is_documented(void **state UNUSED)
+{
+	static char page[64 * KIB];
+	FILE *f = fopen(LOG_PAGE, "r");
+
+	assert_non_null(f);
+	page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+	fclose(f);
+	for (int i = ACCESS_OK + 1; i < ACCESS_CAUSES; i++) {
+		char row[64];
+
+		snprintf(row, sizeof(row), "\n| `%s` |", access_cause_text((enum access_cause)i));
+		if (!strstr(page, row))
+			fail_msg("docs/log.md lacks %s", row);
+	}
+}
+
 static void escapes_follow_utf8_exactly(void **state UNUSED)
 {
 	static const struct {
@@ -328,6 +464,10 @@ int main(void)
 		cmocka_unit_test(a_usual_request_as_text),
 		cmocka_unit_test(a_failed_request_with_fields_as_json),
 		cmocka_unit_test(a_failed_request_with_fields_as_text),
+		cmocka_unit_test(tls_is_an_object_of_its_own),
+		cmocka_unit_test(tls_as_text),
+		cmocka_unit_test(tls_comes_through_the_ring_with_the_records_that_have_it),
+		cmocka_unit_test(every_cause_is_documented),
 		cmocka_unit_test(escapes_follow_utf8_exactly),
 		cmocka_unit_test(any_bytes_make_valid_json),
 		cmocka_unit_test(every_byte_can_be_read_back_from_json),
