@@ -359,6 +359,8 @@ const char *certificate_parse(struct arena *arena, struct span der,
 	err = wc_ParseCert(d, CERT_TYPE, NO_VERIFY, NULL);
 	if (err == ECC_CURVE_OID_E) {
 		error = UNKNOWN_CURVE;
+	} else if (err == ASN_UNKNOWN_OID_E) {
+		error = "has an algorithm that is not supported: use ECDSA, RSA or Ed25519";
 	} else if (err) {
 		error = arena_printf(arena, "is malformed: %s", wc_GetErrorString(err)).ptr;
 		if (!error)

@@ -98,6 +98,12 @@ key rsa1024 -algorithm RSA -pkeyopt rsa_keygen_bits:1024
 issue rsa1024 middle "/CN=weak.example.org"
 ec k1 secp256k1
 issue k1 middle "/CN=k1.example.org"
+key ed448 -algorithm ED448
+issue ed448 middle "/CN=ed448.example.org"
+key pss -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048
+issue pss middle "/CN=pss.example.org"
+key rsa4096 -algorithm RSA -pkeyopt rsa_keygen_bits:4096
+issue rsa4096 middle "/CN=long.example.org"
 ec old P-256
 to=20260602120000Z issue old root "/O=Ringway Test/CN=Old Middle" -addext "$is_ca"
 cp p256.key byold.key

@@ -178,6 +178,16 @@ static const struct finding_case {
 	{"k1.pem", "k1.key", 0,
 	 "error p.cert: the certificate in line 1 has a key on a curve that is not supported: use "
 	 "P-256 or P-384\n"},
+	{"rsa4096.pem", "rsa4096.key", 0, ""},
+	{"ed448.pem", "p256.key", 0,
+	 "error p.cert: the certificate in line 1 has an algorithm that is not supported: use ECDSA, "
+	 "RSA or Ed25519\n"},
+	{"p256.pem", "ed448.key", 0,
+	 "error p.key: the key is malformed or of a kind that is not supported: use ECDSA (P-256, "
+	 "P-384), RSA or Ed25519\n"},
+	{"pss.pem", "pss.key", 0,
+	 "error p.cert: the certificate has a key of a kind that is not supported: use ECDSA, RSA "
+	 "or Ed25519\n"},
 	/* Chains. */
 	{"gap.pem", "p256.key", 0,
 	 "warning p.cert: certificate 1 (/CN=not-a-name-then) is not issued by certificate 2 "
