@@ -25,6 +25,7 @@ int shard_init(struct shard *s, uint16_t index, uint32_t blocks, unsigned sender
 	memset(s, 0, sizeof(*s));
 	s->index = index;
 	list_init(&s->runnables);
+	list_init(&s->later);
 	err = block_pool_init(&s->blocks, blocks);
 	if (err)
 		return err;
@@ -59,6 +60,7 @@ static void run_runnables(struct shard *s)
 void shard_turn(struct shard *s, uint64_t until_ns)
 {
 	uint64_t timer_ns = timers_next_ns(&s->timers);
+	struct list *link;
 	unsigned taken;
 
 	if (timer_ns < until_ns)
@@ -82,6 +84,8 @@ void shard_turn(struct shard *s, uint64_t until_ns)
 	timers_run(&s->timers, s->now_ns);
 	mailbox_deliver(&s->mailbox);
 	run_runnables(s);
+	while ((link = list_pop_front(&s->later)))
+		list_push_back(&s->runnables, link);
 }
 
 void shard_run(struct shard *s)

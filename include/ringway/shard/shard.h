@@ -25,6 +25,7 @@ struct shard {
 	struct timers timers;
 	struct mailbox mailbox;
 	struct list runnables;
+	struct list later; /* runnable in the next turn */
 	uint64_t now_ns;         /* monotonic, read once a turn */
 	uint64_t unix_offset_us; /* wall clock minus monotonic */
 	uint16_t index;
@@ -56,6 +57,13 @@ static inline void shard_mark(struct shard *s, struct runnable *r)
 {
 	if (list_is_alone(&r->link))
 		list_push_back(&s->runnables, &r->link);
+}
+
+/* For work that is rationed by turns: what completions bring meanwhile comes first. */
+static inline void shard_mark_later(struct shard *s, struct runnable *r)
+{
+	if (list_is_alone(&r->link))
+		list_push_back(&s->later, &r->link);
 }
 
 static inline void runnable_stop(struct runnable *r)
