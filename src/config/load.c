@@ -1,6 +1,7 @@
 #include <ringway/config/load.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -382,9 +383,15 @@ int config_load_text(const char *path, struct span text, struct config **ret_con
 	return load_whole(path, &text, ret_config, ret_report);
 }
 
+struct config *config_ref(struct config *c)
+{
+	atomic_fetch_add_explicit(&c->more_uses, 1, memory_order_relaxed);
+	return c;
+}
+
 void config_destroy(struct config *c)
 {
-	if (!c)
+	if (!c || atomic_fetch_sub_explicit(&c->more_uses, 1, memory_order_acq_rel) > 0)
 		return;
 	arena_reset(&c->arena);
 	free(c);

@@ -151,6 +151,11 @@ void control_on_drain_signal(void *to, const struct mail *mail UNUSED)
 	begin_drain(to);
 }
 
+void control_on_files_changed(void *to, const struct mail *mail UNUSED)
+{
+	reload_certificates(to);
+}
+
 void control_on_reload_signal(void *to, const struct mail *mail UNUSED)
 {
 	struct instance *in = to;
@@ -241,9 +246,11 @@ static int open_control(struct instance *in)
 	timer_init(&in->letters_timer, on_letters);
 	timer_set(&in->control.timers, &in->letters_timer, in->control.now_ns + LETTERS_NS);
 	if (in->admin_fd >= 0)
-		err = front_listen(&in->control_front, in->admin_fd, &control_admin_site);
+		err = front_listen(&in->control_front, in->admin_fd, &control_admin_site, 0,
+				   (struct greeting_rules){0});
 	if (!err && in->monitoring_fd >= 0)
-		err = front_listen(&in->control_front, in->monitoring_fd, &control_monitoring_site);
+		err = front_listen(&in->control_front, in->monitoring_fd, &control_monitoring_site, 0,
+				   (struct greeting_rules){0});
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <ringway/base/clock.h>
+#include <ringway/net/proxy_header.h>
 #include <ringway/observe/event.h>
 #include <ringway/shard/uring.h>
 
@@ -105,7 +106,9 @@ static void on_report(void *to, const struct mail *mail UNUSED)
 		.overflows = ds->shard.ring->overflows,
 		.exhausted = exhausted,
 		.stats = f->stats,
+		.greetings = f->greeting_stats,
 	};
+	ds->report.tls_memory = tls_memory_stats(&ds->tls_memory);
 	/* The letter publishes it: control reads when it has arrived. */
 	tell_control(ds, control_on_report);
 }
@@ -213,6 +216,30 @@ static void prefault(struct data_shard *ds)
 	madvise(ds->front.clients, fair * sizeof(*ds->front.clients), MADV_POPULATE_WRITE);
 }
 
+/* What TLS may take on this shard: address space only, memory is touched as it is used. */
+#define TLS_BYTES_PER_CLIENT (64 * KIB)
+#define TLS_BYTES (64 * MIB)
+
+static struct greeting_rules rules_of(const struct config_listener *l)
+{
+	static const unsigned versions[] = {
+		[CONFIG_PROXY_PROTOCOL_OFF] = 0,
+		[CONFIG_PROXY_PROTOCOL_V1] = PROXY_HEADER_V1,
+		[CONFIG_PROXY_PROTOCOL_V2] = PROXY_HEADER_V2,
+		[CONFIG_PROXY_PROTOCOL_ANY] = PROXY_HEADER_V1 | PROXY_HEADER_V2,
+	};
+
+	return (struct greeting_rules){.proxy_header = versions[l->proxy_protocol],
+				       .tls = l->tls != NULL};
+}
+
+static const struct site *site_of(const struct instance *in, const struct config_listener *l)
+{
+	if (in->options.site)
+		return in->options.site;
+	return l->redirect_https ? &front_redirect_https_site : &front_proxy_site;
+}
+
 static int open_front(struct data_shard *ds)
 {
 	struct instance *in = ds->instance;
@@ -229,6 +256,11 @@ static int open_front(struct data_shard *ds)
 	if (err)
 		return err;
 	shard_open(&ds->shard, ring, clock_monotonic_ns());
+	err = tls_memory_init(&ds->tls_memory,
+			      in->capacity.clients * TLS_BYTES_PER_CLIENT + TLS_BYTES);
+	if (err)
+		return err;
+	tls_memory_enter(&ds->tls_memory);
 	err = front_init(&ds->front, &ds->shard, &in->shared, &limits, in->snapshot);
 	if (err)
 		return err;
@@ -239,7 +271,8 @@ static int open_front(struct data_shard *ds)
 	prefault(ds);
 	for (size_t i = 0; i < config->listeners_len && !err; i++) {
 		err = front_listen(&ds->front, ds->listen_fds[i],
-				   in->options.site ? in->options.site : &front_proxy_site);
+				   site_of(in, &config->listeners[i]), i,
+				   rules_of(&config->listeners[i]));
 		if (!err)
 			ds->listen_fds[i] = -1;
 	}
@@ -266,6 +299,7 @@ void data_shard_fini(struct data_shard *ds)
 {
 	front_fini(&ds->front);
 	shard_fini(&ds->shard);
+	tls_memory_fini(&ds->tls_memory);
 	while (ds->letters) {
 		struct letter *l = ds->letters;
 

@@ -5,9 +5,10 @@
  *            drain; it alone speaks to the data shards
  *   shard N  the data shards
  *   config   reads a new configuration, one at a time; lives as long as that takes
+ *   files    looks whether certificate files have changed
  *   and the threads of the resolver and of the access log, which belong to them
  *
- * Letters go from main, config, resolver and the data shards to control, and from control
+ * Letters go from main, config, resolver, files and the data shards to control, and from control
  * to the data shards; nowhere else.
  */
 #ifndef RINGWAY_CONTROL_INSTANCE_H
@@ -21,9 +22,11 @@
 #include <ringway/control/topology.h>
 #include <ringway/net/resolver.h>
 #include <ringway/proxy/exchange.h>
+#include <ringway/tls/memory.h>
 
 /* Who writes into control's mailbox; data shard N is CONTROL_FROM_SHARDS + N. */
-enum { CONTROL_FROM_MAIN, CONTROL_FROM_CONFIG, CONTROL_FROM_RESOLVER, CONTROL_FROM_SHARDS };
+enum { CONTROL_FROM_MAIN, CONTROL_FROM_CONFIG, CONTROL_FROM_RESOLVER, CONTROL_FROM_FILES,
+       CONTROL_FROM_SHARDS };
 
 struct letter; /* one that did not fit a mailbox yet */
 
@@ -39,11 +42,14 @@ struct shard_report {
 	uint64_t overflows;
 	uint64_t exhausted;
 	struct front_stats stats;
+	struct greeting_stats greetings;
+	struct tls_memory_stats tls_memory;
 };
 
 struct data_shard {
 	struct shard shard;
 	struct front front;
+	struct tls_memory tls_memory; /* of the thread */
 	struct instance *instance;
 	pthread_t thread;
 	bool has_thread;
@@ -83,6 +89,7 @@ struct instance {
 	struct registry registry; /* of whoever builds a snapshot: main at start, config later */
 	struct resolver *resolver;
 	struct access_log *access_log;
+	struct certificates *certificates;
 	int lock_fd;
 	uint64_t began_unix_us;
 
@@ -103,6 +110,7 @@ struct instance {
 	struct snapshot *snapshot; /* the newest one */
 	struct reload *reload;     /* one in progress */
 	bool reload_again;         /* a signal asked for another meanwhile */
+	bool read_certificates_again;
 	struct list status_waiters;
 	unsigned status_reports; /* still to come */
 	unsigned swaps_pending;
@@ -142,6 +150,18 @@ struct access_log_output logging_output(const struct config_logging *logging);
 /* Level and format of events. */
 void logging_apply(const struct config_logging *logging);
 
+/* ---- certificates.c ---- */
+int certificates_init(struct instance *in);
+void certificates_fini(struct instance *in);
+/* On main at the start, on the config thread later. What is wrong is printed and counted. */
+int certificates_read(struct instance *in, const struct config *config, FILE *out,
+                      size_t *errors, size_t *warnings, struct tls_credentials **ret_credentials);
+/* Once the control shard runs; until it is told to stop. */
+int certificates_watch(struct instance *in);
+void certificates_stop_watching(struct instance *in);
+/* A report as events, one for each line. */
+void certificates_say(const char *report, bool is_error);
+
 /* ---- data_shard.c ---- */
 /* Starts the thread and waits until it serves; -errno of its start. */
 int data_shard_start(struct data_shard *ds, struct instance *in, unsigned index);
@@ -169,6 +189,7 @@ void control_on_unused(void *to, const struct mail *mail);
 /* From main, as letters. */
 void control_on_drain_signal(void *to, const struct mail *mail);
 void control_on_reload_signal(void *to, const struct mail *mail);
+void control_on_files_changed(void *to, const struct mail *mail);
 
 /* ---- names.c ---- */
 /* Resolver's thread. */
@@ -182,6 +203,8 @@ void names_apply_all(struct instance *in, struct upstreams *u);
 /* Begins a reload; the exchange, if there is one, is answered at its end. False: one is
  * in progress. */
 bool reload_begin(struct instance *in, struct exchange *x);
+/* Certificates alone, by the configuration in force. */
+void reload_certificates(struct instance *in);
 void reload_forget(struct instance *in, struct exchange *x);
 /* A shard has no request left on the snapshot. */
 void reload_snapshot_unused(struct instance *in, struct snapshot *s);

@@ -13,6 +13,7 @@
 #include <ringway/control/refusal.h>
 #include <ringway/observe/event.h>
 #include <ringway/shard/uring.h>
+#include <ringway/tls/credentials.h>
 
 #include "instance.h"
 
@@ -229,6 +230,7 @@ static int plan(struct instance *in, const struct config *config)
 	in->capacity = capacity_of(config, in->shards_len);
 	in->shared.shards = in->shards_len;
 	gate_init(&in->shared.gate, config->max_connections);
+	gate_init(&in->shared.handshakes, config->client.max_handshakes);
 	raise_descriptors(in->capacity.descriptors);
 	err = uring_probe();
 	if (err) {
@@ -239,6 +241,29 @@ static int plan(struct instance *in, const struct config *config)
 		refusal_explain(&facts, why);
 		event_error("%s", why);
 	}
+	return err;
+}
+
+static int read_certificates(struct instance *in, const struct config *config,
+			     struct tls_credentials **ret_credentials)
+{
+	size_t errors = 0, warnings = 0, len = 0;
+	char *report = NULL;
+	FILE *out;
+	int err = certificates_init(in);
+
+	if (err) {
+		event_error("the TLS library does not start: %s", strerror(-err));
+		return err;
+	}
+	out = open_memstream(&report, &len);
+	must(out);
+	err = certificates_read(in, config, out, &errors, &warnings, ret_credentials);
+	fclose(out);
+	certificates_say(report, err != 0);
+	if (err && !errors)
+		event_error("certificates: %s", strerror(-err));
+	free(report);
 	return err;
 }
 
@@ -303,6 +328,7 @@ static int prepare(struct instance *in)
 /* The config becomes the snapshot's, or is destroyed. */
 static int start(struct instance *in, struct config *config)
 {
+	struct tls_credentials *credentials = NULL;
 	int err = plan(in, config);
 
 	if (!err) {
@@ -321,13 +347,19 @@ static int start(struct instance *in, struct config *config)
 		err = shard_init(&in->control, (uint16_t)in->shards_len, CONTROL_BLOCKS,
 				 CONTROL_FROM_SHARDS + in->shards_len);
 	if (!err)
-		err = snapshot_create(config, &in->registry, 1, in->shards_len + 1, &in->snapshot);
+		err = read_certificates(in, config, &credentials);
+	if (!err)
+		err = snapshot_create(config, credentials, &in->registry, 1, in->shards_len + 1,
+				      &in->snapshot);
 	if (err) {
+		tls_credentials_destroy(credentials);
 		config_destroy(config);
 		return err;
 	}
 	err = start_workers(in, config);
-	return err ? err : start_shards(in);
+	if (!err)
+		err = start_shards(in);
+	return err ? err : certificates_watch(in);
 }
 
 /* ---- end ---- */
@@ -346,6 +378,7 @@ static void end(struct instance *in)
 			pthread_join(in->shards[i].thread, NULL);
 	if (in->has_control_thread)
 		pthread_join(in->control_thread, NULL);
+	certificates_stop_watching(in);
 	/* Only now: a reload may have replaced the snapshot until here. */
 	if (in->admin_fd >= 0 && in->snapshot)
 		unlink(in->snapshot->config->admin.socket);
@@ -358,6 +391,7 @@ static void end(struct instance *in)
 	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
 		data_shard_fini(&in->shards[i]);
 	free(in->shards);
+	certificates_fini(in);
 	snapshot_destroy(in->snapshot);
 	registry_fini(&in->registry);
 	free(in->names);

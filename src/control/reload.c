@@ -12,6 +12,7 @@
 
 #include <ringway/base/clock.h>
 #include <ringway/observe/event.h>
+#include <ringway/tls/credentials.h>
 
 #include <ringway/proxy/answer.h>
 #include "instance.h"
@@ -21,6 +22,7 @@ struct reload {
 	struct exchange *x; /* who asked, NULL: a signal */
 	pthread_t thread;
 	bool joined;
+	bool only_certificates; /* the configuration is the one in force */
 	uint64_t began_ns;
 	/* The config thread's results. */
 	struct snapshot *snapshot; /* NULL: it failed */
@@ -42,12 +44,19 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static bool is_changed(const struct config_listener *was, const struct config_listener *is)
+{
+	return !address_eq(&was->address, &is->address) || !was->tls != !is->tls ||
+	       was->proxy_protocol != is->proxy_protocol ||
+	       was->redirect_https != is->redirect_https;
+}
+
 static const char *changed_listener(const struct config *was, const struct config *is)
 {
 	if (was->listeners_len != is->listeners_len)
 		return "listeners";
 	for (size_t i = 0; i < was->listeners_len; i++)
-		if (!address_eq(&was->listeners[i].address, &is->listeners[i].address))
+		if (is_changed(&was->listeners[i], &is->listeners[i]))
 			return is->listeners[i].name;
 	return NULL;
 }
@@ -100,6 +109,7 @@ static void build(struct reload *r, struct config *config, FILE *out)
 	struct instance *in = r->instance;
 	const char *restart = needs_restart(in, in->snapshot->config, config);
 	uint32_t known = in->registry.endpoints_len;
+	struct tls_credentials *credentials = NULL;
 	int err;
 
 	if (restart) {
@@ -108,7 +118,14 @@ static void build(struct reload *r, struct config *config, FILE *out)
 		config_destroy(config);
 		return;
 	}
-	err = snapshot_create(config, &in->registry, in->snapshot->generation + 1,
+	err = certificates_read(in, config, out, &r->errors, &r->warnings, &credentials);
+	if (err) {
+		if (!r->errors)
+			say(r, out, config->path, strerror(-err));
+		config_destroy(config);
+		return;
+	}
+	err = snapshot_create(config, credentials, &in->registry, in->snapshot->generation + 1,
 			      in->shards_len + 1, &r->snapshot);
 	if (err) {
 		say(r, out, config->path,
@@ -116,6 +133,7 @@ static void build(struct reload *r, struct config *config, FILE *out)
 				     "known: restart it"
 				   : strerror(-err));
 		config_destroy(config);
+		tls_credentials_destroy(credentials);
 		return;
 	}
 	/* New names get a fair chance to be there when the first request comes. */
@@ -139,6 +157,12 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), "ringway-config");
 	out = open_memstream(&r->report, &len);
 	must(out);
+	if (r->only_certificates) {
+		build(r, config_ref(r->instance->snapshot->config), out);
+		fclose(out);
+		must(mailbox_post(&r->instance->control.mailbox, CONTROL_FROM_CONFIG, &mail));
+		return NULL;
+	}
 	err = config_load(path, &config, &report);
 	config_report_print(&report, out, false);
 	r->errors = report.errors;
@@ -194,25 +218,36 @@ static void say_failure(const struct reload *r)
 	}
 }
 
-static void finish(struct reload *r, bool ok)
+static void end_reload(struct instance *in, struct reload *r)
 {
-	struct instance *in = r->instance;
-	uint64_t took_ms = (in->control.now_ns - r->began_ns) / NS_PER_MS;
-
-	if (ok)
-		event_info("reload: generation %llu live on %u shards in %llu ms",
-			   (unsigned long long)in->snapshot->generation, in->shards_len,
-			   (unsigned long long)took_ms);
-	else
-		say_failure(r);
-	answer(r, ok, took_ms);
 	in->reload = NULL;
 	free(r->report);
 	free(r);
 	if (in->reload_again) {
 		in->reload_again = false;
 		reload_begin(in, NULL);
+	} else if (in->read_certificates_again) {
+		in->read_certificates_again = false;
+		reload_certificates(in);
 	}
+}
+
+static void finish(struct reload *r, bool ok)
+{
+	struct instance *in = r->instance;
+	uint64_t took_ms = (in->control.now_ns - r->began_ns) / NS_PER_MS;
+
+	if (ok && r->only_certificates)
+		event_info("certificates: changed files were read, generation %llu",
+			   (unsigned long long)in->snapshot->generation);
+	else if (ok)
+		event_info("reload: generation %llu live on %u shards in %llu ms",
+			   (unsigned long long)in->snapshot->generation, in->shards_len,
+			   (unsigned long long)took_ms);
+	else
+		say_failure(r);
+	answer(r, ok, took_ms);
+	end_reload(in, r);
 }
 
 static void on_built(void *to, const struct mail *mail)
@@ -241,6 +276,7 @@ static void on_built(void *to, const struct mail *mail)
 	list_push_back(&in->retired, &old->link);
 	in->snapshot = r->snapshot;
 	atomic_store(&in->shared.gate.limit, in->snapshot->config->max_connections);
+	atomic_store(&in->shared.handshakes.limit, in->snapshot->config->client.max_handshakes);
 	in->swaps_pending = in->shards_len;
 	for (unsigned i = 0; i < in->shards_len; i++) {
 		/* Addresses first: letters keep their order. */
@@ -263,6 +299,32 @@ void reload_all_swapped(struct instance *in)
 	finish(in->reload, true);
 }
 
+static struct reload *begin(struct instance *in)
+{
+	struct reload *r = calloc(1, sizeof(*r));
+
+	must(r);
+	r->instance = in;
+	r->began_ns = in->control.now_ns;
+	in->reload = r;
+	return r;
+}
+
+void reload_certificates(struct instance *in)
+{
+	struct reload *r;
+
+	if (in->reload) {
+		in->read_certificates_again = true;
+		return;
+	}
+	if (in->draining)
+		return;
+	r = begin(in);
+	r->only_certificates = true;
+	must(pthread_create(&r->thread, NULL, run, r) == 0);
+}
+
 bool reload_begin(struct instance *in, struct exchange *x)
 {
 	struct reload *r;
@@ -279,12 +341,8 @@ bool reload_begin(struct instance *in, struct exchange *x)
 			event_warn("reload: %s", why);
 		return true;
 	}
-	r = calloc(1, sizeof(*r));
-	must(r);
-	r->instance = in;
+	r = begin(in);
 	r->x = x;
-	r->began_ns = in->control.now_ns;
-	in->reload = r;
 	if (x)
 		x->source_data = r;
 	must(pthread_create(&r->thread, NULL, run, r) == 0);

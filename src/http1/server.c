@@ -32,10 +32,6 @@ int h1_server_open(struct h1_server *s, struct shard *shard, int fd,
 	if (err)
 		return err;
 	s->state = H1_SERVER_IDLE;
-	/* Who connects has something to say: the first head gets its time, not the
-	 * pause between two requests. */
-	conn_set_deadline(&s->conn, shard->now_ns + settings->head_time_ns);
-	conn_recv(&s->conn);
 	return 0;
 }
 
@@ -182,6 +178,27 @@ static void read_head(struct h1_server *s)
 	}
 	conn_set_deadline(&s->conn, s->head_began_ns + settings->head_time_ns);
 	conn_recv(&s->conn);
+}
+
+void h1_server_start(struct h1_server *s)
+{
+	s->conn.events = &server_conn_events;
+	if (s->conn.rx) {
+		read_head(s);
+		return;
+	}
+	/* Who connects has something to say: the first head gets its time, not the
+	 * pause between two requests. */
+	conn_set_deadline(&s->conn, s->conn.shard->now_ns + s->settings->head_time_ns);
+	conn_recv(&s->conn);
+}
+
+void h1_server_refuse(struct h1_server *s, uint16_t status, const char *detail,
+		      enum access_cause cause)
+{
+	s->conn.events = &server_conn_events;
+	s->head_began_ns = s->conn.shard->now_ns;
+	refuse(s, status, detail, cause);
 }
 
 /* The connection waits for a request, or has one already. */

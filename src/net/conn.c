@@ -25,6 +25,7 @@ void conn_init(struct conn *c, struct shard *s, const struct conn_events *events
 static void begin(struct conn *c, uint64_t write_idle_ns, enum conn_state state)
 {
 	c->state = state;
+	c->codec = NULL;
 	c->write_idle_ns = write_idle_ns;
 	c->rx = NULL;
 	c->tx_first = NULL;
@@ -37,6 +38,7 @@ static void begin(struct conn *c, uint64_t write_idle_ns, enum conn_state state)
 	/* A new connection's first bytes are often there already. */
 	c->more = true;
 	c->at_end = false;
+	c->cut = false;
 	c->reset = false;
 }
 
@@ -61,11 +63,147 @@ int conn_connect(struct conn *c, const struct address *to, uint64_t write_idle_n
 	return 0;
 }
 
+/* ---- the codec ---- */
+
+static void on_codec_news(struct runnable *r);
+
+void conn_set_codec(struct conn *c, struct conn_codec *k, const struct conn_codec_ops *ops)
+{
+	must(c->state == CONN_OPEN && !c->codec && !c->io.receiving);
+	*k = (struct conn_codec){.ops = ops, .conn = c, .raw = c->rx};
+	runnable_init(&k->news, on_codec_news);
+	c->rx = NULL;
+	c->codec = k;
+}
+
+static void tell_recv(struct conn *c, int res)
+{
+	c->codec->wants = false;
+	if (res <= 0)
+		c->at_end = true;
+	c->events->on_recv(c, res);
+}
+
+/* The owner waits for bytes: makes some of what is there, or asks for more. */
+static void codec_decode(struct conn *c)
+{
+	struct conn_codec *k = c->codec;
+	uint32_t before;
+
+	if (!k->end && (k->raw || k->ops->has_more(k))) {
+		if (!c->rx)
+			c->rx = block_take(&c->shard->blocks);
+		if (!c->rx) {
+			tell_recv(c, -ENOMEM);
+			return;
+		}
+		before = block_len(c->rx);
+		k->end = k->ops->decode(k, k->raw, c->rx);
+		if (k->raw && (k->end || !block_len(k->raw))) {
+			block_give(k->raw);
+			k->raw = NULL;
+		}
+		if (block_len(c->rx) > before) {
+			c->bytes_in += block_len(c->rx) - before;
+			tell_recv(c, (int)(block_len(c->rx) - before));
+			return;
+		}
+		if (!block_len(c->rx)) {
+			block_give(c->rx);
+			c->rx = NULL;
+		}
+	}
+	if (k->end)
+		tell_recv(c, k->end == -ENODATA ? 0 : k->end);
+	else if (!c->io.receiving)
+		ring_recv_lent(c->shard->ring, &c->io, c->more);
+}
+
+static void codec_recv(struct conn *c)
+{
+	struct conn_codec *k = c->codec;
+
+	if (k->wants)
+		return;
+	if (c->rx && !block_room(c->rx))
+		block_compact(c->rx);
+	if (c->rx && !block_room(c->rx))
+		return;
+	k->wants = true;
+	if (k->raw || k->end || k->ops->has_more(k))
+		shard_mark(c->shard, &k->news);
+	else if (!c->io.receiving)
+		ring_recv_lent(c->shard->ring, &c->io, c->more);
+}
+
+static void on_codec_recv(struct conn *c, int res, struct block *lent)
+{
+	if (res <= 0) {
+		c->cut = true;
+		tell_recv(c, res);
+		return;
+	}
+	c->codec->raw = lent;
+	codec_decode(c);
+}
+
+static void on_codec_news(struct runnable *r)
+{
+	struct conn_codec *k = container_of(r, struct conn_codec, news);
+	struct conn *c = k->conn;
+	int err = k->send_error;
+
+	if (c->state != CONN_OPEN)
+		return;
+	if (err) {
+		k->send_error = 0;
+		c->events->on_sent(c, err);
+	} else if (k->wants) {
+		codec_decode(c);
+	}
+}
+
+static void codec_send(struct conn *c, struct block *b)
+{
+	struct conn_codec *k = c->codec;
+
+	c->bytes_out += block_len(b);
+	k->send_error = k->ops->encode(k, b);
+	if (k->send_error)
+		shard_mark(c->shard, &k->news);
+}
+
+static void codec_stop(struct conn *c)
+{
+	if (!c->codec)
+		return;
+	runnable_stop(&c->codec->news);
+	c->codec->wants = false;
+}
+
+static void codec_gone(struct conn *c)
+{
+	struct conn_codec *k = c->codec;
+
+	if (!k)
+		return;
+	c->codec = NULL;
+	if (k->raw)
+		block_give(k->raw);
+	k->ops->gone(k);
+}
+
 /* ---- receiving ---- */
 
 void conn_recv(struct conn *c)
 {
-	if (c->io.receiving || c->at_end || c->state != CONN_OPEN)
+	if (c->at_end || c->state != CONN_OPEN)
+		return;
+	if (c->codec) {
+		codec_recv(c);
+		return;
+	}
+	if (c->io.receiving)
 		return;
 	if (!c->rx) {
 		ring_recv_lent(c->shard->ring, &c->io, c->more);
@@ -79,9 +217,10 @@ void conn_recv(struct conn *c)
 		ring_recv(c->shard->ring, &c->io, block_end(c->rx), block_room(c->rx), c->more);
 }
 
+/* A codec receives elsewhere: rx is the owner's at any time. */
 bool conn_is_receiving(const struct conn *c)
 {
-	return c->io.receiving;
+	return c->io.receiving && !c->codec;
 }
 
 struct block *conn_take_rx(struct conn *c)
@@ -89,7 +228,7 @@ struct block *conn_take_rx(struct conn *c)
 	struct block *b = c->rx;
 
 	/* A receive in flight writes behind the bytes of this very block. */
-	must(!b || !c->io.receiving);
+	must(!b || !conn_is_receiving(c));
 	c->rx = NULL;
 	return b;
 }
@@ -98,7 +237,7 @@ void conn_consume(struct conn *c, uint32_t len)
 {
 	struct block *b = c->rx;
 
-	must(b && len <= block_len(b) && !c->io.receiving);
+	must(b && len <= block_len(b) && !conn_is_receiving(c));
 	b->begin += len;
 	if (!block_len(b)) {
 		block_give(b);
@@ -140,6 +279,10 @@ static void on_io_recv(struct io *io, int res, struct block *lent, bool more)
 		on_linger_recv(c, res, lent);
 		return;
 	}
+	if (c->codec) {
+		on_codec_recv(c, res, lent);
+		return;
+	}
 	if (res > 0) {
 		c->bytes_in += (uint64_t)res;
 		if (lent)
@@ -160,6 +303,14 @@ static void send_first(struct conn *c)
 }
 
 void conn_send(struct conn *c, struct block *b)
+{
+	if (c->codec)
+		codec_send(c, b);
+	else
+		conn_send_raw(c, b);
+}
+
+void conn_send_raw(struct conn *c, struct block *b)
 {
 	must(c->state == CONN_OPEN && block_len(b));
 	b->next = NULL;
@@ -193,6 +344,13 @@ static void give_tx(struct conn *c)
 
 static void end_after_send(struct conn *c);
 
+/* A codec's were counted when it took them. */
+static void count_out(struct conn *c, uint32_t len)
+{
+	if (!c->codec)
+		c->bytes_out += len;
+}
+
 static void on_io_send(struct io *io, int res)
 {
 	struct conn *c = container_of(io, struct conn, io);
@@ -202,7 +360,7 @@ static void on_io_send(struct io *io, int res)
 	if (res >= 0 && (uint32_t)res < block_len(b)) {
 		/* The kernel stopped short: a signal or the socket's end. The rest goes
 		 * again; if the connection is dead that says so. */
-		c->bytes_out += (uint64_t)res;
+		count_out(c, (uint32_t)res);
 		b->begin += (uint32_t)res;
 		if (res > 0) {
 			send_first(c);
@@ -213,7 +371,7 @@ static void on_io_send(struct io *io, int res)
 	if (res < 0) {
 		err = res;
 	} else {
-		c->bytes_out += (uint64_t)res;
+		count_out(c, (uint32_t)res);
 		c->tx_first = b->next;
 		block_give(b);
 		if (c->tx_first) {
@@ -284,6 +442,7 @@ void conn_close(struct conn *c)
 	if (c->state == CONN_CLOSING || c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_CLOSING;
+	codec_stop(c);
 	timer_stop(&c->deadline);
 	timer_stop(&c->write_timer);
 	if (c->reset)
@@ -314,9 +473,13 @@ void conn_finish(struct conn *c, bool linger)
 	if (c->state != CONN_OPEN)
 		return;
 	/* A block that a receive writes into stays until that has ended. */
-	if (c->rx && !c->io.receiving) {
+	if (c->rx && !conn_is_receiving(c)) {
 		block_give(c->rx);
 		c->rx = NULL;
+	}
+	if (c->codec) {
+		codec_stop(c);
+		c->codec->ops->end(c->codec);
 	}
 	c->state = CONN_DRAINING;
 	c->linger = linger;
@@ -338,6 +501,7 @@ static void on_io_gone(struct io *io)
 {
 	struct conn *c = container_of(io, struct conn, io);
 
+	codec_gone(c);
 	give_tx(c);
 	if (c->rx) {
 		block_give(c->rx);

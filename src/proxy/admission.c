@@ -40,7 +40,7 @@ bool admission_check(struct exchange *x)
 
 	/* An absolute target may name a scheme that this listener does not speak: what it
 	 * asks for is not here (RFC 9110 sections 7.4 and 15.5.20). */
-	if (!span_eq(x->request.scheme, SPAN("http"))) {
+	if (!span_eq(x->request.scheme, x->conn->tls ? SPAN("https") : SPAN("http"))) {
 		exchange_fail(x, 421, "the target's scheme is not this listener's",
 			      ACCESS_CLIENT_BAD_REQUEST);
 		return false;

@@ -53,8 +53,7 @@ static void give_exchange(struct exchange *x)
 	x->next_free = f->free_exchange;
 	f->free_exchange = x;
 	f->exchanges_open--;
-	if (--s->refs[f->shard->index].count == 0 && s != f->snapshot && f->on_snapshot_unused)
-		f->on_snapshot_unused(f, s);
+	front_end_use(f, s);
 }
 
 /* ---- deadlines ---- */
@@ -112,22 +111,6 @@ static void set_request_id(struct exchange *x)
 	x->attributes.request_id = span_of(x->request_id, sizeof(x->request_id));
 }
 
-/* Once per connection and snapshot: most have no trusted peers at all. */
-static void set_trusted(struct client *c, const struct snapshot *s)
-{
-	struct address peer;
-
-	if (c->trusted_since == s->generation)
-		return;
-	c->trusted_since = s->generation;
-	c->is_trusted = false;
-	if (!s->config->trusted_len ||
-	    !ring_peer(c->front->shard->ring, &c->h1.conn.io, &peer))
-		return;
-	for (size_t i = 0; i < s->config->trusted_len && !c->is_trusted; i++)
-		c->is_trusted = cidr_contains(&s->config->trusted[i], &peer);
-}
-
 static struct exchange *begin(struct client *c)
 {
 	struct front *f = c->front;
@@ -136,12 +119,11 @@ static struct exchange *begin(struct client *c)
 	x->front = f;
 	x->conn = c;
 	x->client = &c->h1.stream;
-	x->snapshot = f->snapshot;
-	x->snapshot->refs[f->shard->index].count++;
+	x->snapshot = front_use(f, f->snapshot);
 	runnable_init(&x->runnable, exchange_run);
 	timer_init(&x->deadline, on_deadline);
 	policy_run_init(&x->policies, f->shard, &x->attributes, &x->arena, on_resume);
-	set_trusted(c, x->snapshot);
+	client_is_trusted(c);
 	x->attributes.client = span_of(c->ip, c->ip_len);
 	x->attributes.tls = c->tls;
 	x->began_ns = c->h1.head_began_ns;
@@ -179,7 +161,7 @@ void exchange_begin(struct client *client, const struct http_head *head)
 	} else {
 		x->attributes.request = &x->request;
 		if (!x->request.scheme.len)
-			x->request.scheme = SPAN("http");
+			x->request.scheme = client->tls ? SPAN("https") : SPAN("http");
 		set_request_id(x);
 	}
 	exchange_news(x);
@@ -418,6 +400,7 @@ static void log_request(struct exchange *x)
 	r->started_unix_us = shard_unix_us(x->front->shard) - (now - x->began_ns) / NS_PER_US;
 	r->request_id = x->attributes.request_id;
 	r->client = x->attributes.client;
+	r->tls = x->conn->tls;
 	r->method = x->request.method_text;
 	r->host = x->request.host;
 	r->path = x->request.target;

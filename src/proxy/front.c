@@ -9,6 +9,7 @@
 
 #include <ringway/proxy/exchange.h>
 
+#include "greeting.h"
 #include "slots.h"
 
 /* Field slots of the parser's scratch: above what client.max_fields may be. */
@@ -68,6 +69,7 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 	f->settings = snapshot->settings;
 	f->arena_source = (struct arena_source){.take = take_chunk, .give = give_chunk};
 	list_init(&f->idle_clients);
+	greeting_init(f);
 	f->clients_len = limits->clients;
 	f->listeners_max = limits->listeners;
 	if (getrandom(f->random, sizeof(f->random), 0) != sizeof(f->random))
@@ -155,6 +157,32 @@ static struct client *take_client(struct front *f)
 	return c;
 }
 
+/* Once per connection and snapshot: most have no trusted peers at all. */
+bool client_is_trusted(struct client *c)
+{
+	const struct snapshot *s = c->front->snapshot;
+	struct address peer;
+
+	if (c->trusted_since == s->generation)
+		return c->is_trusted;
+	c->trusted_since = s->generation;
+	c->is_trusted = false;
+	if (!s->config->trusted_len || !address_from_ip(span_of(c->ip, c->ip_len), 0, &peer))
+		return false;
+	for (size_t i = 0; i < s->config->trusted_len && !c->is_trusted; i++)
+		c->is_trusted = cidr_contains(&s->config->trusted[i], &peer);
+	return c->is_trusted;
+}
+
+void client_set_ip(struct client *c, const struct address *ip)
+{
+	char text[ADDRESS_TEXT_BYTES];
+
+	c->ip_len = (uint8_t)min_u64(address_ip_text(ip, text), sizeof(c->ip));
+	memcpy(c->ip, text, c->ip_len);
+	c->trusted_since = 0;
+}
+
 static void check_drained(struct front *f)
 {
 	if (f->draining && !f->clients_open && !f->listeners_open && f->on_drained) {
@@ -177,11 +205,12 @@ static void give_client(struct client *c)
 	check_drained(f);
 }
 
-static void open_client(struct front *f, int fd, const struct site *site)
+static void open_client(const struct front_listener *l, int fd)
 {
+	const struct site *site = l->site;
+	struct front *f = l->front;
 	struct client *c = take_client(f);
 	struct address peer;
-	char text[ADDRESS_TEXT_BYTES];
 
 	if (!c) {
 		f->stats.refused_full++;
@@ -192,12 +221,18 @@ static void open_client(struct front *f, int fd, const struct site *site)
 	}
 	c->front = f;
 	c->site = site;
+	c->listener = l;
+	c->handshake = NULL;
+	c->hello_snapshot = NULL;
+	c->tls = NULL;
+	c->peer = NULL;
+	c->greeting = GREETING_NONE;
 	c->in_gate = site->is_public;
 	c->trusted_since = 0;
 	c->is_trusted = false;
-	c->tls = NULL;
-	c->peer = NULL;
 	list_init(&c->idle_link);
+	list_init(&c->greeting_link);
+	list_init(&c->turn_link);
 	if (h1_server_open(&c->h1, f->shard, fd, &client_events, &f->settings, &f->parser) != 0) {
 		f->stats.refused_full++;
 		close(fd);
@@ -205,12 +240,11 @@ static void open_client(struct front *f, int fd, const struct site *site)
 		return;
 	}
 	c->ip_len = 0;
-	if (ring_peer(f->shard->ring, &c->h1.conn.io, &peer)) {
-		c->ip_len = (uint8_t)min_u64(address_ip_text(&peer, text), sizeof(c->ip));
-		memcpy(c->ip, text, c->ip_len);
-	}
+	if (ring_peer(f->shard->ring, &c->h1.conn.io, &peer))
+		client_set_ip(c, &peer);
 	f->stats.accepted++;
 	list_push_back(&f->idle_clients, &c->idle_link);
+	greeting_begin(c);
 }
 
 static void on_client_idle(struct h1_server *h1, bool idle)
@@ -226,6 +260,7 @@ static void on_client_gone(struct h1_server *h1)
 {
 	struct client *c = client_of(h1);
 
+	greeting_end(c);
 	list_remove(&c->idle_link);
 	give_client(c);
 }
@@ -285,11 +320,13 @@ static bool take_place_of_idle(struct front *f)
 	return c != NULL;
 }
 
-static bool admit(struct front *f, int fd, const struct site *site)
+static bool admit(const struct front_listener *l, int fd)
 {
+	struct front *f = l->front;
+
 	if (!gate_enter(&f->shared->gate) && !take_place_of_idle(f))
 		return false;
-	open_client(f, fd, site);
+	open_client(l, fd);
 	return true;
 }
 
@@ -307,14 +344,14 @@ static bool on_conn(struct listener *l, int fd)
 
 	if (!fl->site->is_public) {
 		if (make_room(f, fl->site)) {
-			open_client(f, fd, fl->site);
+			open_client(fl, fd);
 		} else {
 			f->stats.refused_full++;
 			close(fd);
 		}
 		return true;
 	}
-	if (!f->waiting_len && admit(f, fd, fl->site))
+	if (!f->waiting_len && admit(fl, fd))
 		return true;
 	if (f->waiting_len == FRONT_WAITING) {
 		f->stats.refused_full++;
@@ -322,7 +359,7 @@ static bool on_conn(struct listener *l, int fd)
 		return false;
 	}
 	f->waiting[f->waiting_len].fd = fd;
-	f->waiting[f->waiting_len++].site = fl->site;
+	f->waiting[f->waiting_len++].listener = fl;
 	return false;
 }
 
@@ -332,7 +369,7 @@ static bool has_room(struct listener *l)
 	uint32_t admitted = 0;
 
 	while (admitted < f->waiting_len &&
-	       admit(f, f->waiting[admitted].fd, f->waiting[admitted].site))
+	       admit(f->waiting[admitted].listener, f->waiting[admitted].fd))
 		admitted++;
 	f->waiting_len -= admitted;
 	memmove(f->waiting, f->waiting + admitted, f->waiting_len * sizeof(*f->waiting));
@@ -367,7 +404,8 @@ static const struct listener_events listener_events = {
 	.on_stopped = on_stopped,
 };
 
-int front_listen(struct front *f, int fd, const struct site *site)
+int front_listen(struct front *f, int fd, const struct site *site, size_t index,
+		 struct greeting_rules rules)
 {
 	struct front_listener *fl = &f->listeners[f->listeners_len];
 	int err;
@@ -375,6 +413,8 @@ int front_listen(struct front *f, int fd, const struct site *site)
 	must(f->listeners_len < f->listeners_max);
 	fl->front = f;
 	fl->site = site;
+	fl->index = index;
+	fl->rules = rules;
 	err = listener_start(&fl->listener, f->shard, fd, &listener_events);
 	if (err)
 		return err;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <ringway/config/load.h>
+#include <ringway/tls/credentials.h>
 
 static int build_chain(struct arena *arena, const struct config_route *config,
 		       struct policy_chain *ret_chain)
@@ -78,8 +79,9 @@ static int build_services(struct snapshot *s, struct registry *registry)
 	return err;
 }
 
-int snapshot_create(struct config *config, struct registry *registry, uint64_t generation,
-		    unsigned shards, struct snapshot **ret_snapshot)
+int snapshot_create(struct config *config, struct tls_credentials *credentials,
+		    struct registry *registry, uint64_t generation, unsigned shards,
+		    struct snapshot **ret_snapshot)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 	int err = -ENOMEM;
@@ -89,6 +91,7 @@ int snapshot_create(struct config *config, struct registry *registry, uint64_t g
 	arena_init(&s->arena, NULL, 0, &arena_malloc_source);
 	s->generation = generation;
 	s->config = config;
+	s->credentials = credentials;
 	s->settings = (struct h1_server_settings){
 		.limits = {.max_line_bytes = config->client.max_request_line_bytes,
 			   .max_head_bytes = config->client.max_head_bytes,
@@ -112,6 +115,7 @@ int snapshot_create(struct config *config, struct registry *registry, uint64_t g
 	return 0;
 fail:
 	s->config = NULL;
+	s->credentials = NULL;
 	snapshot_destroy(s);
 	return err;
 }
@@ -123,6 +127,7 @@ void snapshot_destroy(struct snapshot *s)
 	route_table_destroy(s->routes);
 	free(s->refs);
 	arena_reset(&s->arena);
+	tls_credentials_destroy(s->credentials);
 	config_destroy(s->config);
 	free(s);
 }

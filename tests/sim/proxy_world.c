@@ -56,7 +56,7 @@ struct snapshot *world_snapshot(struct world *w, const char *text)
 		config_report_print(&report, stderr, false);
 	config_report_fini(&report);
 	assert_non_null(config);
-	assert_int_equal(snapshot_create(config, &w->registry, ++generation, 1, &s), 0);
+	assert_int_equal(snapshot_create(config, NULL, &w->registry, ++generation, 1, &s), 0);
 	return s;
 }
 
@@ -106,7 +106,8 @@ void world_begin(struct world *w, const struct world_options *o)
 						w->registry.endpoints[i].port);
 	w->blocks_at_start = w->shard.blocks.in_use;
 	w->listen_fd = fake_listen(w->ring);
-	assert_int_equal(front_listen(&w->front, w->listen_fd, &front_proxy_site), 0);
+	assert_int_equal(front_listen(&w->front, w->listen_fd, &front_proxy_site, 0,
+				      (struct greeting_rules){0}), 0);
 }
 
 static void turn(struct world *w, uint64_t until_ns)

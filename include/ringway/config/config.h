@@ -227,6 +227,9 @@ struct config_admin {
 };
 
 struct config {
+	/* Snapshots of one file with other certificates share it: see config_ref(). Whoever
+	 * lets go last must see what the others read: acquire and release. */
+	_Atomic int more_uses; /* than one */
 	struct arena arena; /* everything below */
 	const char *path;   /* the file that was loaded */
 	const char *instance;

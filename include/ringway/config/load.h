@@ -37,6 +37,8 @@ int config_load(const char *path, struct config **ret_config, struct config_repo
  * NULL no other file is read: `include` and ${file:} are errors. */
 int config_load_text(const char *path, struct span text, struct config **ret_config,
                      struct config_report *ret_report);
+/* One more config_destroy() is needed; from any thread. Returns the same. */
+struct config *config_ref(struct config *c);
 void config_destroy(struct config *c); /* takes NULL */
 void config_report_fini(struct config_report *r);
 

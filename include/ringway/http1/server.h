@@ -67,10 +67,16 @@ struct h1_server {
 	bool dead;              /* nothing can be sent any more */
 };
 
-/* An accepted socket; -errno: it is still the caller's. */
+/* An accepted socket; -errno: it is still the caller's. What precedes HTTP may use the
+ * connection, with events of its own, until one of the next two is called. */
 int h1_server_open(struct h1_server *s, struct shard *shard, int fd,
                    const struct h1_server_events *events,
                    const struct h1_server_settings *settings, struct h1_parser *parser);
+/* Requests from here on. */
+void h1_server_start(struct h1_server *s);
+/* What came was no HTTP: it is answered with this status, see on_refused. */
+void h1_server_refuse(struct h1_server *s, uint16_t status, const char *detail,
+                      enum access_cause cause);
 /* Between two requests only: closes if it is idle, else after the answer. */
 void h1_server_drain(struct h1_server *s);
 /* Whatever it does. on_gone follows; a stream that is somebody's gets a fault first. */

@@ -16,6 +16,9 @@
  *     \------------------------conn_close, failure while draining-----------/
  *
  * In OPEN alone news goes to the owner; after that only on_gone.
+ *
+ * A codec (TLS) stands between the socket's bytes and the owner's: with one, `rx`, the
+ * blocks that are sent and the counters are the owner's bytes, all of this stays as it is.
  */
 #ifndef RINGWAY_NET_CONN_H
 #define RINGWAY_NET_CONN_H
@@ -40,10 +43,41 @@ struct conn_events {
 enum conn_state { CONN_CLOSED, CONN_CONNECTING, CONN_OPEN, CONN_DRAINING, CONN_LINGERING,
 	          CONN_CLOSING };
 
+struct conn_codec;
+
+struct conn_codec_ops {
+	/* Decodes `raw` from its beginning on, which moves behind what was used, and
+	 * appends to `into`, until one of them has no more to give or to take. 0; -ENODATA
+	 * when the peer has ended its side by the codec's own word; else -errno: the
+	 * connection is of no use any more. May queue answers of its own. */
+	int (*decode)(struct conn_codec *k, struct block *raw, struct block *into);
+	/* Whether decode() would append something without new input. */
+	bool (*has_more)(const struct conn_codec *k);
+	/* Queues the block's bytes encoded, and gives it back. -errno: nothing can be
+	 * sent any more. */
+	int (*encode)(struct conn_codec *k, struct block *plain);
+	/* Queues the codec's own word that our side has ended. */
+	void (*end)(struct conn_codec *k);
+	/* The connection is gone; the memory is the codec's. */
+	void (*gone)(struct conn_codec *k);
+};
+
+/* Embedded in what encodes and decodes. */
+struct conn_codec {
+	const struct conn_codec_ops *ops;
+	struct conn *conn;
+	struct block *raw;    /* received, not decoded for want of room in rx */
+	struct runnable news; /* what must not be told inside a call */
+	int end;              /* what decode() said last: comes after the bytes before it */
+	int send_error;
+	bool wants;           /* the owner has asked for bytes */
+};
+
 struct conn {
 	struct io io;
 	struct shard *shard;
 	const struct conn_events *events;
+	struct conn_codec *codec; /* NULL: the owner's bytes are the socket's */
 	struct block *rx;
 	struct block *tx_first; /* in flight when io.sending */
 	struct block *tx_last;
@@ -58,6 +92,7 @@ struct conn {
 	enum conn_state state;
 	bool more; /* the last receive said that bytes wait */
 	bool at_end; /* the peer has ended its side */
+	bool cut;    /* and not by its codec's word: something may be missing */
 	bool reset;  /* the end is to be a reset */
 };
 
@@ -67,6 +102,12 @@ void conn_init(struct conn *c, struct shard *s, const struct conn_events *events
 int conn_open(struct conn *c, int fd, uint64_t write_idle_ns);
 /* 0: on_connect follows. -errno at once: the connection stays closed. */
 int conn_connect(struct conn *c, const struct address *to, uint64_t write_idle_ns);
+
+/* From now on, with what is in rx as the first input. Before the owner's first bytes are
+ * sent. The codec's memory stays until ops->gone(). */
+void conn_set_codec(struct conn *c, struct conn_codec *k, const struct conn_codec_ops *ops);
+/* For codecs: queues bytes of the socket. */
+void conn_send_raw(struct conn *c, struct block *b);
 
 /* Asks for more bytes; nothing when that was done already, when rx is full, or
  * after the end. */

@@ -13,7 +13,13 @@
 struct access_tls;
 struct exchange;
 struct front;
+struct front_listener;
+struct tls_memory;
 struct tls_peer;
+struct tls_session;
+
+/* Up to a minute: 64 us to 2^26. */
+#define GREETING_TIMES 21
 
 /* What a listener's requests are for. */
 struct site {
@@ -26,10 +32,30 @@ struct site {
 
 /* Routes, policies, upstreams: the site of the data shards. */
 extern const struct site front_proxy_site;
+/* Every request is answered with its https:// twin (308). */
+extern const struct site front_redirect_https_site;
+
+/* What a connection has to say before its first request. */
+struct greeting_rules {
+	unsigned proxy_header; /* versions, see net/proxy_header.h; 0: none */
+	bool tls;
+};
+
+enum greeting_step { GREETING_NONE, GREETING_PROXY_HEADER, GREETING_HELLO, GREETING_SHAKING };
+
+/* Handshakes on one shard. */
+struct greeting_stats {
+	uint64_t full;
+	uint64_t resumed;
+	uint64_t failed[ACCESS_CAUSES]; /* by cause; PROXY headers, too */
+	uint64_t shake_us[GREETING_TIMES]; /* how long: below 2^(i+6) microseconds */
+	uint32_t in_progress;
+};
 
 /* What all shards of a process share; outlives them. */
 struct front_shared {
 	struct gate gate;
+	struct gate handshakes; /* in progress */
 	struct access_log *access_log; /* NULL: none */
 	uint32_t shards;
 };
@@ -58,8 +84,15 @@ struct client {
 	const struct site *site;
 	struct client *next_free;
 	struct list idle_link;
+	const struct front_listener *listener;
+	struct tls_session *handshake;  /* in progress */
+	struct snapshot *hello_snapshot; /* whose certificates the handshake uses */
 	const struct access_tls *tls;   /* of the connection's TLS; NULL: plain */
 	const struct tls_peer *peer;    /* verified client certificate */
+	struct list greeting_link;      /* front.greetings, while it greets */
+	struct list turn_link;          /* front.shaking, while its handshake waits for its turn */
+	uint64_t greeted_ns;            /* accepted at */
+	enum greeting_step greeting;
 	uint64_t trusted_since; /* generation of the snapshot that `is_trusted` is true of */
 	bool is_trusted;
 	bool in_gate;
@@ -71,6 +104,8 @@ struct front_listener {
 	struct listener listener; /* first */
 	struct front *front;
 	const struct site *site;
+	size_t index; /* among the configured ones */
+	struct greeting_rules rules;
 };
 
 struct front {
@@ -94,7 +129,14 @@ struct front {
 	uint32_t clients_len;
 	uint32_t clients_used_ever;
 	uint32_t clients_open;
-	struct list idle_clients; /* longest idle first */
+	struct list idle_clients; /* longest idle first; who greets is among them */
+
+	struct list greetings; /* oldest first */
+	struct list shaking;   /* handshakes with input, in the order in which it came */
+	struct runnable shake;
+	uint64_t shake_turn;   /* of the shard, that `shakes_left` is for */
+	unsigned shakes_left;
+	struct greeting_stats greeting_stats;
 
 	char *exchanges;
 	struct exchange *free_exchange;
@@ -108,7 +150,7 @@ struct front {
 	uint32_t listeners_open;
 	struct {
 		int fd;
-		const struct site *site;
+		const struct front_listener *listener;
 	} waiting[FRONT_WAITING]; /* oldest first */
 	uint32_t waiting_len;
 
@@ -127,8 +169,10 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
                const struct front_limits *limits, struct snapshot *snapshot);
 void front_fini(struct front *f);
 
-/* A bound and listening socket, the front's from now on. */
-int front_listen(struct front *f, int fd, const struct site *site);
+/* A bound and listening socket, the front's from now on; `index` among the listeners of
+ * the credentials. */
+int front_listen(struct front *f, int fd, const struct site *site, size_t index,
+                 struct greeting_rules rules);
 
 /* From the next request on. The old one is reported when it is unused. */
 void front_swap(struct front *f, struct snapshot *snapshot);
@@ -140,8 +184,26 @@ void front_close_idle(struct front *f);
 /* Closes everything. */
 void front_close_all(struct front *f);
 
+/* A use of a snapshot by this shard, and its end. */
+static inline struct snapshot *front_use(struct front *f, struct snapshot *s)
+{
+	s->refs[f->shard->index].count++;
+	return s;
+}
+
+static inline void front_end_use(struct front *f, struct snapshot *s)
+{
+	if (--s->refs[f->shard->index].count == 0 && s != f->snapshot && f->on_snapshot_unused)
+		f->on_snapshot_unused(f, s);
+}
+
 /* Makes room when descriptors or slots have run out; false when nothing is idle. */
 bool front_reclaim(struct front *f);
+
+/* Whether what its peer says of others is believed, by the present snapshot. */
+bool client_is_trusted(struct client *c);
+/* Whom the connection is for, as its PROXY header says. */
+void client_set_ip(struct client *c, const struct address *ip);
 
 /* 32 hexadecimal digits, not secret, unique enough. */
 void front_request_id(struct front *f, char out[static 32]);

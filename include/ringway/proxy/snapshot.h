@@ -33,6 +33,7 @@ struct snapshot_service {
 };
 
 struct snapshot;
+struct tls_credentials;
 
 struct snapshot_refs {
 	_Alignas(CACHE_LINE) uint32_t count;
@@ -43,16 +44,18 @@ struct snapshot {
 	struct arena arena;
 	uint64_t generation;
 	struct config *config; /* ours */
+	struct tls_credentials *credentials; /* ours */
 	struct route_table *routes;
 	const struct snapshot_service *services;
 	struct h1_server_settings settings;
 	struct snapshot_refs *refs; /* by shard */
 };
 
-/* The config is the snapshot's on success only. -ENOSPC: more targets or services than
- * a process can know; -ENOMEM. */
-int snapshot_create(struct config *config, struct registry *registry, uint64_t generation,
-                    unsigned shards, struct snapshot **ret_snapshot);
+/* Config and credentials (NULL: no TLS) are the snapshot's on success only. -ENOSPC: more
+ * targets or services than a process can know; -ENOMEM. */
+int snapshot_create(struct config *config, struct tls_credentials *credentials,
+                    struct registry *registry, uint64_t generation, unsigned shards,
+                    struct snapshot **ret_snapshot);
 void snapshot_destroy(struct snapshot *s); /* takes NULL */
 
 #endif

@@ -1,0 +1,32 @@
+/* What listeners need for handshakes: certificates, client CAs, settings; for each shard
+ * wolfSSL contexts of its own, so that a handshake shares nothing with another core.
+ *
+ * Immutable, a part of a snapshot: a handshake keeps the snapshot that it began with; an
+ * established session needs it no more.
+ */
+#ifndef RINGWAY_TLS_CREDENTIALS_H
+#define RINGWAY_TLS_CREDENTIALS_H
+
+#include <ringway/config/config.h>
+
+struct tls_acceptor;
+struct tls_credentials;
+struct tls_findings;
+struct tls_identity;
+struct tls_ticket_keys;
+
+/* Once, before anything else of TLS, on any thread. -ENOMEM. */
+int tls_init(void);
+
+/* Nothing to do for listeners without TLS. Reads the files; every finding is said. `keys`
+ * outlive it; the config may go. -EINVAL when there were errors, -ENOMEM. */
+int tls_credentials_create(const struct config *config, unsigned shards,
+                           struct tls_ticket_keys *keys, struct tls_findings *findings,
+                           struct tls_credentials **ret_credentials);
+void tls_credentials_destroy(struct tls_credentials *c); /* takes NULL */
+
+/* NULL: that listener is plain. */
+const struct tls_acceptor *tls_credentials_acceptor(const struct tls_credentials *c,
+                                                    size_t listener, unsigned shard);
+
+#endif

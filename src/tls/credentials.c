@@ -1,0 +1,365 @@
+#include <ringway/tls/credentials.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <ringway/base/clock.h>
+#include <ringway/tls/memory.h>
+#include <ringway/tls/random.h>
+#include <ringway/tls/ticket_keys.h>
+
+#include "acceptor.h"
+#include "peer_verify.h"
+#include "session_io.h"
+
+struct tls_credentials {
+	struct tls_identity ***identities; /* by listener, then certificate */
+	size_t *identities_len;
+	struct tls_acceptor *acceptors; /* by listener and shard; those without doors are plain */
+	size_t listeners;
+	unsigned shards;
+};
+
+int tls_init(void)
+{
+	int err = tls_memory_install();
+
+	if (!err && wolfSSL_Init() != WOLFSSL_SUCCESS)
+		err = -ENOMEM;
+	/* After it, since it sets a source of seeds of its own. */
+	return err ? err : tls_random_install();
+}
+
+/* ---- tickets ---- */
+
+static int on_ticket(WOLFSSL *ssl UNUSED, unsigned char *name, unsigned char *iv,
+		     unsigned char *tag, int seal, unsigned char *ticket, int len, int *ret_len,
+		     void *arg)
+{
+	const struct tls_door *door = arg;
+	const struct tls_acceptor *a = door->acceptor;
+	uint64_t now_s = clock_unix_us() / 1000000;
+
+	*ret_len = len;
+	if (seal)
+		return tls_ticket_seal(a->keys, door->binding, now_s, a->ticket_rotate_s, name, iv,
+				       tag, ticket, (uint32_t)len)
+			       ? WOLFSSL_TICKET_RET_OK
+			       : WOLFSSL_TICKET_RET_REJECT;
+	switch (tls_ticket_open(a->keys, door->binding, now_s, a->ticket_rotate_s,
+				a->ticket_lifetime_s, name, iv, tag, ticket, (uint32_t)len)) {
+	case TLS_TICKET_OPEN: return WOLFSSL_TICKET_RET_OK;
+	case TLS_TICKET_OPEN_RENEW: return WOLFSSL_TICKET_RET_CREATE;
+	case TLS_TICKET_UNKNOWN: break;
+	}
+	return WOLFSSL_TICKET_RET_REJECT;
+}
+
+static bool set_tickets(struct tls_door *door)
+{
+	const struct tls_acceptor *a = door->acceptor;
+
+	wolfSSL_CTX_set_session_cache_mode(door->ctx, WOLFSSL_SESS_CACHE_OFF);
+	if (!a->ticket_lifetime_s)
+		return wolfSSL_CTX_NoTicketTLSv12(door->ctx) == WOLFSSL_SUCCESS &&
+		       wolfSSL_CTX_no_ticket_TLSv13(door->ctx) == 0;
+	return wolfSSL_CTX_set_TicketEncCb(door->ctx, on_ticket) == WOLFSSL_SUCCESS &&
+	       wolfSSL_CTX_set_TicketEncCtx(door->ctx, door) == WOLFSSL_SUCCESS &&
+	       wolfSSL_CTX_set_TicketHint(door->ctx, (int)a->ticket_lifetime_s) == WOLFSSL_SUCCESS &&
+	       wolfSSL_CTX_set_timeout(door->ctx, a->ticket_lifetime_s) == WOLFSSL_SUCCESS;
+}
+
+static void hash_text(wc_Sha256 *sha, const void *bytes, size_t len)
+{
+	uint32_t prefix = (uint32_t)len;
+
+	wc_Sha256Update(sha, (const byte *)&prefix, sizeof(prefix));
+	if (len)
+		wc_Sha256Update(sha, bytes, (word32)len);
+}
+
+/* A ticket is good where everything that it stands for is the same. */
+static bool bind_tickets(struct tls_door *door, const struct config_listener *listener,
+			 const uint8_t client_ca[32])
+{
+	uint8_t auth = (uint8_t)listener->tls->client_auth;
+	wc_Sha256 sha;
+
+	if (wc_InitSha256(&sha) != 0)
+		return false;
+	hash_text(&sha, listener->name, strlen(listener->name));
+	hash_text(&sha, &auth, 1);
+	hash_text(&sha, client_ca, 32);
+	hash_text(&sha, door->identity->fingerprint, sizeof(door->identity->fingerprint));
+	return wc_Sha256Final(&sha, door->binding) == 0;
+}
+
+/* ---- settings ---- */
+
+static const struct {
+	uint16_t number;
+	const char *name; /* the library's */
+} suites[] = {
+	{0x1301, "TLS13-AES128-GCM-SHA256"},
+	{0x1302, "TLS13-AES256-GCM-SHA384"},
+	{0x1303, "TLS13-CHACHA20-POLY1305-SHA256"},
+	{0xc02b, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+	{0xc02f, "ECDHE-RSA-AES128-GCM-SHA256"},
+	{0xc02c, "ECDHE-ECDSA-AES256-GCM-SHA384"},
+	{0xc030, "ECDHE-RSA-AES256-GCM-SHA384"},
+	{0xcca9, "ECDHE-ECDSA-CHACHA20-POLY1305"},
+	{0xcca8, "ECDHE-RSA-CHACHA20-POLY1305"},
+};
+
+static bool set_suites(WOLFSSL_CTX *ctx, const struct config_tls *tls)
+{
+	size_t len = tls->suites_len ? tls->suites_len : ARRAY_LEN(suites);
+	char list[512] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		uint16_t number = tls->suites_len ? tls->suites[i] : suites[i].number;
+
+		for (size_t k = 0; k < ARRAY_LEN(suites); k++)
+			if (suites[k].number == number && at < sizeof(list))
+				at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s",
+						       at ? ":" : "", suites[k].name);
+	}
+	return wolfSSL_CTX_set_cipher_list(ctx, list) == WOLFSSL_SUCCESS;
+}
+
+static bool is_built_group(uint16_t group)
+{
+	switch (group) {
+	case WOLFSSL_ECC_X25519:
+	case WOLFSSL_ECC_SECP256R1: return true;
+	case WOLFSSL_ECC_SECP384R1:
+#ifdef HAVE_ECC384
+		return true;
+#else
+		return false;
+#endif
+	case 0x11ec: /* X25519MLKEM768 */
+#if defined(WOLFSSL_HAVE_MLKEM) && defined(WOLFSSL_PQC_HYBRIDS)
+		return true;
+#else
+		return false;
+#endif
+	default: return false;
+	}
+}
+
+static bool set_groups(WOLFSSL_CTX *ctx, const struct config_tls *tls)
+{
+	static const uint16_t all[] = {0x11ec, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1,
+				       WOLFSSL_ECC_SECP384R1};
+	const uint16_t *wanted = tls->groups_len ? tls->groups : all;
+	size_t len = tls->groups_len ? tls->groups_len : ARRAY_LEN(all);
+	int groups[WOLFSSL_MAX_GROUP_COUNT];
+	int built = 0;
+
+	for (size_t i = 0; i < len && built < WOLFSSL_MAX_GROUP_COUNT; i++)
+		if (is_built_group(wanted[i]))
+			groups[built++] = wanted[i];
+	return built && wolfSSL_CTX_set_groups(ctx, groups, built) == WOLFSSL_SUCCESS;
+}
+
+/* ---- contexts ---- */
+
+static const char *set_up(struct tls_door *door, const struct config_tls *tls)
+{
+	const struct tls_identity *id = door->identity;
+	const char *detail = NULL;
+
+	door->ctx = wolfSSL_CTX_new(wolfSSLv23_server_method());
+	if (!door->ctx)
+		return "out of memory";
+	tls_session_set_io(door->ctx);
+	wolfSSL_CTX_set_group_messages(door->ctx);
+	if (wolfSSL_CTX_SetMinVersion(door->ctx, tls->min_version >= 0x0304 ? WOLFSSL_TLSV1_3
+									     : WOLFSSL_TLSV1_2) !=
+	    WOLFSSL_SUCCESS)
+		return "the TLS library refuses min_version";
+	if (wolfSSL_CTX_use_certificate_chain_buffer(door->ctx, (const byte *)id->chain_pem.ptr,
+						     (long)id->chain_pem.len) != WOLFSSL_SUCCESS)
+		return "the TLS library refuses the certificate";
+	if (wolfSSL_CTX_use_PrivateKey_buffer(door->ctx, (const byte *)id->key_pem.ptr,
+					      (long)id->key_pem.len,
+					      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
+		return "the TLS library refuses the key";
+	if (!set_suites(door->ctx, tls))
+		return "the TLS library has none of the suites";
+	if (!set_groups(door->ctx, tls))
+		return "the TLS library has none of the groups";
+	if (tls->client_auth != CONFIG_CLIENT_AUTH_NONE &&
+	    tls_peer_setup(door->ctx, tls, &detail) != 0)
+		return detail;
+	return set_tickets(door) ? NULL : "the TLS library refuses tickets";
+}
+
+static struct tls_acceptor *acceptor_at(const struct tls_credentials *c, size_t listener,
+					unsigned shard)
+{
+	return &c->acceptors[listener * c->shards + shard];
+}
+
+static int open_doors(struct tls_credentials *c, size_t index, const struct config_listener *l,
+		      struct tls_ticket_keys *keys, const uint8_t client_ca[32],
+		      const char **ret_detail)
+{
+	const struct config_tls *tls = l->tls;
+
+	for (unsigned shard = 0; shard < c->shards; shard++) {
+		struct tls_acceptor *a = acceptor_at(c, index, shard);
+
+		a->keys = keys;
+		a->client_auth = tls->client_auth;
+		a->verify_depth = tls->verify_depth;
+		a->min_version = tls->min_version;
+		a->strict_sni = tls->strict_sni;
+		a->ticket_rotate_s = (uint32_t)(tls->ticket_rotate_ns / NS_PER_S);
+		/* A resumed session skips the certificate request. */
+		if (tls->client_auth == CONFIG_CLIENT_AUTH_NONE)
+			a->ticket_lifetime_s = (uint32_t)(tls->ticket_lifetime_ns / NS_PER_S);
+		a->doors = calloc(c->identities_len[index], sizeof(*a->doors));
+		if (!a->doors)
+			return -ENOMEM;
+		for (size_t i = 0; i < c->identities_len[index]; i++) {
+			struct tls_door *door = &a->doors[a->doors_len++];
+
+			door->identity = c->identities[index][i];
+			door->acceptor = a;
+			if (!bind_tickets(door, l, client_ca))
+				return -ENOMEM;
+			*ret_detail = set_up(door, tls);
+			if (*ret_detail)
+				return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* What its CAs are is part of what a ticket is bound to. One that cannot be read is
+ * tls_peer_setup()'s to say. */
+static void hash_file(const char *path, uint8_t hash[32])
+{
+	FILE *f = path ? fopen(path, "re") : NULL;
+	char piece[4096];
+	wc_Sha256 sha;
+	size_t len;
+	bool ok;
+
+	memset(hash, 0, 32);
+	if (!f)
+		return;
+	ok = wc_InitSha256(&sha) == 0;
+	while (ok && (len = fread(piece, 1, sizeof(piece), f)) > 0)
+		ok = wc_Sha256Update(&sha, (const byte *)piece, (word32)len) == 0;
+	fclose(f);
+	if (ok)
+		wc_Sha256Final(&sha, hash);
+}
+
+static int load_listener(struct tls_credentials *c, size_t index, const struct config_listener *l,
+			 struct tls_ticket_keys *keys, struct tls_findings *findings, int64_t now_s)
+{
+	const struct config_tls *tls = l->tls;
+	const char *detail = NULL;
+	uint8_t client_ca[32];
+	char path[128];
+	int err = 0;
+
+	c->identities[index] = calloc(tls->certificates_len, sizeof(struct tls_identity *));
+	if (!c->identities[index])
+		return -ENOMEM;
+	for (size_t i = 0; i < tls->certificates_len; i++) {
+		snprintf(path, sizeof(path), "listener `%s`, certificates[%zu]", l->name, i);
+		int one = tls_identity_load(&tls->certificates[i], path, now_s, findings,
+					    &c->identities[index][c->identities_len[index]]);
+
+		if (one)
+			err = one;
+		else
+			c->identities_len[index]++;
+	}
+	if (err)
+		return err;
+	hash_file(tls->client_ca.path, client_ca);
+	err = open_doors(c, index, l, keys, client_ca, &detail);
+	if (detail) {
+		snprintf(path, sizeof(path), "listener `%s`, tls", l->name);
+		findings->say(findings, CONFIG_ERROR, &tls->certificates[0].cert, path, detail);
+	}
+	return err;
+}
+
+int tls_credentials_create(const struct config *config, unsigned shards,
+			   struct tls_ticket_keys *keys, struct tls_findings *findings,
+			   struct tls_credentials **ret_credentials)
+{
+	struct tls_credentials *c = calloc(1, sizeof(*c));
+	int64_t now_s = (int64_t)time(NULL);
+	int err = -ENOMEM;
+
+	if (!c)
+		return err;
+	c->listeners = config->listeners_len;
+	c->shards = shards;
+	c->identities = calloc(c->listeners + 1, sizeof(*c->identities));
+	c->identities_len = calloc(c->listeners + 1, sizeof(*c->identities_len));
+	c->acceptors = calloc((c->listeners + 1) * shards, sizeof(*c->acceptors));
+	if (!c->identities || !c->identities_len || !c->acceptors)
+		goto fail;
+	err = 0;
+	for (size_t i = 0; i < c->listeners; i++) {
+		int one = 0;
+
+		/* All of them, so that every error is told. */
+		if (config->listeners[i].tls)
+			one = load_listener(c, i, &config->listeners[i], keys, findings, now_s);
+		if (one)
+			err = one;
+	}
+	if (err)
+		goto fail;
+	*ret_credentials = c;
+	return 0;
+fail:
+	tls_credentials_destroy(c);
+	return err;
+}
+
+void tls_credentials_destroy(struct tls_credentials *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; c->acceptors && i < c->listeners * c->shards; i++) {
+		struct tls_acceptor *a = &c->acceptors[i];
+
+		for (size_t k = 0; k < a->doors_len; k++)
+			wolfSSL_CTX_free(a->doors[k].ctx);
+		free(a->doors);
+	}
+	for (size_t i = 0; c->identities && c->identities_len && i < c->listeners; i++) {
+		for (size_t k = 0; k < c->identities_len[i]; k++)
+			tls_identity_destroy(c->identities[i][k]);
+		free(c->identities[i]);
+	}
+	free(c->acceptors);
+	free(c->identities);
+	free(c->identities_len);
+	free(c);
+}
+
+const struct tls_acceptor *tls_credentials_acceptor(const struct tls_credentials *c,
+						    size_t listener, unsigned shard)
+{
+	struct tls_acceptor *a;
+
+	if (!c || listener >= c->listeners)
+		return NULL;
+	a = acceptor_at(c, listener, shard);
+	return a->doors_len ? a : NULL;
+}

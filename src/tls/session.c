@@ -1,0 +1,375 @@
+#include <ringway/tls/session.h>
+
+#include <errno.h>
+
+#include "acceptor.h"
+#include "peer_verify.h"
+#include "session_io.h"
+
+/* Records while a transfer is young: about three segments, so that the first bytes can be
+ * read when the second or third segment is there, not the twelfth. */
+#define SMALL_RECORD (4 * KIB)
+#define SMALL_UNTIL (32 * KIB)
+#define LARGE_RECORD (16 * KIB) /* RFC 8446 section 5.1 */
+/* After such a pause the congestion window is small again. */
+#define PAUSE_NS NS_PER_S
+/* Input that brings no bytes (KeyUpdates, empty records) since some came: above what any
+ * client needs, and each KeyUpdate costs us a key. */
+#define BARREN_BYTES (64 * KIB)
+
+struct tls_session {
+	struct conn_codec codec; /* first */
+	WOLFSSL *ssl;
+	struct conn *conn;
+	struct block *in;  /* what the library reads from; NULL while it shakes: conn->rx */
+	struct block *out; /* the flight so far */
+	struct tls_peer *peer;
+	uint64_t began_ns;
+	uint64_t sent_ns; /* the last time that something was */
+	uint32_t sent;    /* since the last pause */
+	uint32_t barren;
+	bool established;
+	bool send_failed;
+	char *name; /* of facts.server_name */
+	struct access_tls facts;
+};
+
+static struct tls_session *session_of(struct conn_codec *k)
+{
+	return container_of(k, struct tls_session, codec);
+}
+
+/* ---- the library's bytes ---- */
+
+static int on_library_recv(WOLFSSL *ssl UNUSED, char *into, int len, void *arg)
+{
+	struct tls_session *t = arg;
+	struct block *b = t->established ? t->in : t->conn->rx;
+	uint32_t n = b ? (uint32_t)min_u64(block_len(b), (uint64_t)len) : 0;
+
+	if (!n)
+		return WOLFSSL_CBIO_ERR_WANT_READ;
+	memcpy(into, block_begin(b), n);
+	if (t->established)
+		b->begin += n;
+	else
+		conn_consume(t->conn, n);
+	return (int)n;
+}
+
+static void flush(struct tls_session *t)
+{
+	struct block *b = t->out;
+
+	if (!b)
+		return;
+	t->out = NULL;
+	if (t->conn->state == CONN_OPEN)
+		conn_send_raw(t->conn, b);
+	else
+		block_give(b);
+}
+
+static int on_library_send(WOLFSSL *ssl UNUSED, char *from, int len, void *arg)
+{
+	struct tls_session *t = arg;
+	uint32_t left = (uint32_t)len;
+
+	while (left) {
+		uint32_t n;
+
+		if (t->out && !block_tail_room(t->out))
+			flush(t);
+		if (!t->out)
+			t->out = block_take(&t->conn->shard->blocks);
+		if (!t->out) {
+			t->send_failed = true;
+			return WOLFSSL_CBIO_ERR_GENERAL;
+		}
+		n = (uint32_t)min_u64(left, block_tail_room(t->out));
+		block_append(t->out, from, n);
+		from += n;
+		left -= n;
+	}
+	return len;
+}
+
+void tls_session_set_io(WOLFSSL_CTX *ctx)
+{
+	wolfSSL_CTX_SetIORecv(ctx, on_library_recv);
+	wolfSSL_CTX_SetIOSend(ctx, on_library_send);
+}
+
+/* ---- the handshake ---- */
+
+void tls_send_alert(struct conn *c, uint8_t alert)
+{
+	struct block *b = alert ? block_take(&c->shard->blocks) : NULL;
+	uint8_t record[7];
+
+	if (!b)
+		return;
+	tls_alert_record(alert, record);
+	block_append(b, record, sizeof(record));
+	conn_send_raw(c, b);
+}
+
+static void keep_name(struct tls_session *t, const char *name)
+{
+	size_t len = strlen(name);
+
+	t->name = len ? XMALLOC(len, NULL, DYNAMIC_TYPE_TMP_BUFFER) : NULL;
+	if (!t->name)
+		return;
+	memcpy(t->name, name, len);
+	t->facts.server_name = span_of(t->name, len);
+}
+
+struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struct tls_hello *hello,
+				       struct conn *c, enum access_cause *ret_cause)
+{
+	const struct tls_door *door = tls_acceptor_choose(a, hello);
+	char protocols[] = "http/1.1"; /* the library's signature wants it writable */
+	struct tls_session *t;
+
+	if (!door) {
+		*ret_cause = ACCESS_TLS_UNKNOWN_NAME;
+		tls_send_alert(c, 112); /* unrecognized_name, RFC 6066 section 3 */
+		return NULL;
+	}
+	if (hello->has_alpn && !hello->alpn_http11) {
+		*ret_cause = ACCESS_TLS_NO_ALPN;
+		tls_send_alert(c, 120); /* no_application_protocol, RFC 7301 section 3.2 */
+		return NULL;
+	}
+	if (!hello->offers_tls13 && (!hello->offers_tls12 || a->min_version > 0x0303)) {
+		*ret_cause = ACCESS_TLS_VERSION;
+		tls_send_alert(c, 70); /* protocol_version */
+		return NULL;
+	}
+	t = XMALLOC(sizeof(*t), NULL, DYNAMIC_TYPE_TMP_BUFFER);
+	if (!t)
+		goto fail;
+	memset(t, 0, sizeof(*t));
+	t->conn = c;
+	t->began_ns = c->shard->now_ns;
+	t->ssl = wolfSSL_new(door->ctx);
+	if (!t->ssl)
+		goto fail;
+	wolfSSL_SetIOReadCtx(t->ssl, t);
+	wolfSSL_SetIOWriteCtx(t->ssl, t);
+	if (hello->has_alpn && wolfSSL_UseALPN(t->ssl, protocols, sizeof(protocols) - 1,
+					       WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
+		goto fail;
+	if (a->client_auth != CONFIG_CLIENT_AUTH_NONE &&
+	    tls_peer_attach(t->ssl, a->verify_depth, &t->peer) != 0)
+		goto fail;
+	keep_name(t, hello->server_name);
+	if (hello->has_alpn)
+		t->facts.alpn = SPAN("http/1.1");
+	return t;
+fail:
+	*ret_cause = ACCESS_OUT_OF_MEMORY;
+	tls_send_alert(c, 80); /* internal_error */
+	tls_session_destroy(t);
+	return NULL;
+}
+
+static struct span version_text(WOLFSSL *ssl)
+{
+	switch (wolfSSL_version(ssl)) {
+	case 0x0304: return SPAN("TLSv1.3");
+	case 0x0303: return SPAN("TLSv1.2");
+	default: return SPAN_NONE;
+	}
+}
+
+/* The names that the configuration has for them. */
+static struct span group_text(WOLFSSL *ssl)
+{
+	static const struct {
+		const char *theirs;
+		struct span ours;
+	} names[] = {
+		{"X25519", SPAN("X25519")},
+		{"SECP256R1", SPAN("P-256")},
+		{"SECP384R1", SPAN("P-384")},
+		{"X25519MLKEM768", SPAN("X25519MLKEM768")},
+	};
+	const char *name = wolfSSL_get_curve_name(ssl);
+
+	for (size_t i = 0; name && i < ARRAY_LEN(names); i++)
+		if (strcmp(name, names[i].theirs) == 0)
+			return names[i].ours;
+	return name ? span_str(name) : SPAN_NONE;
+}
+
+static void note_facts(struct tls_session *t)
+{
+	const char *suite = wolfSSL_get_cipher(t->ssl);
+
+	t->facts.version = version_text(t->ssl);
+	t->facts.suite = suite ? span_str(suite) : SPAN_NONE;
+	t->facts.group = group_text(t->ssl);
+	t->facts.resumed = wolfSSL_session_reused(t->ssl);
+	t->facts.handshake_us = (uint32_t)((t->conn->shard->now_ns - t->began_ns) / NS_PER_US);
+	if (t->peer && tls_peer_is_verified(t->peer)) {
+		t->facts.client_subject = t->peer->subject;
+		t->facts.client_fingerprint = span_str(t->peer->fingerprint);
+	}
+}
+
+static enum access_cause cause_of(struct tls_session *t, int err)
+{
+	WOLFSSL_ALERT_HISTORY alerts;
+	enum access_cause cause;
+
+	if (t->send_failed)
+		return ACCESS_OUT_OF_MEMORY;
+	if (err == FATAL_ERROR && wolfSSL_get_alert_history(t->ssl, &alerts) == WOLFSSL_SUCCESS &&
+	    alerts.last_rx.code >= 0)
+		return ACCESS_TLS_CLIENT_ALERT;
+	cause = t->peer ? tls_peer_cause(err, t->peer) : ACCESS_OK;
+	if (cause != ACCESS_OK)
+		return cause;
+	switch (err) {
+	case VERSION_ERROR: return ACCESS_TLS_VERSION;
+	case MATCH_SUITE_ERROR:
+	case KEY_SHARE_ERROR:
+	case ECC_CURVE_ERROR: return ACCESS_TLS_NOTHING_SHARED;
+	case MEMORY_E:
+	case MEMORY_ERROR: return ACCESS_OUT_OF_MEMORY;
+	default: return ACCESS_TLS_FAILED;
+	}
+}
+
+enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_cause)
+{
+	int ret = wolfSSL_accept(t->ssl);
+	int err = ret == WOLFSSL_SUCCESS ? 0 : wolfSSL_get_error(t->ssl, ret);
+
+	flush(t);
+	if (err == WOLFSSL_ERROR_WANT_READ)
+		return TLS_STEP_MORE;
+	note_facts(t);
+	if (!err)
+		return TLS_STEP_DONE;
+	*ret_cause = cause_of(t, err);
+	return TLS_STEP_FAILED;
+}
+
+/* ---- the codec ---- */
+
+static bool has_more(const struct conn_codec *k)
+{
+	return wolfSSL_pending(((const struct tls_session *)k)->ssl) > 0;
+}
+
+static int decode(struct conn_codec *k, struct block *raw, struct block *into)
+{
+	struct tls_session *t = session_of(k);
+	uint32_t raw_before = raw ? block_len(raw) : 0;
+	uint32_t into_before = block_len(into);
+	int n, err = 0;
+
+	t->in = raw;
+	while (block_room(into)) {
+		n = wolfSSL_read(t->ssl, block_end(into), (int)block_room(into));
+		if (n <= 0) {
+			err = wolfSSL_get_error(t->ssl, n);
+			break;
+		}
+		into->end += (uint32_t)n;
+		if ((!raw || !block_len(raw)) && !wolfSSL_pending(t->ssl))
+			break;
+	}
+	t->in = NULL;
+	flush(t); /* the answer to a KeyUpdate, or an alert */
+	if (err == WOLFSSL_ERROR_ZERO_RETURN)
+		return -ENODATA;
+	if (err && err != WOLFSSL_ERROR_WANT_READ)
+		return -EPROTO;
+	if (block_len(into) > into_before)
+		t->barren = 0;
+	else
+		t->barren += raw_before;
+	return t->barren > BARREN_BYTES ? -EPROTO : 0;
+}
+
+static uint32_t record_bytes(struct tls_session *t)
+{
+	uint64_t now_ns = t->conn->shard->now_ns;
+
+	if (now_ns - t->sent_ns > PAUSE_NS)
+		t->sent = 0;
+	t->sent_ns = now_ns;
+	return t->sent < SMALL_UNTIL ? SMALL_RECORD : LARGE_RECORD;
+}
+
+static int encode(struct conn_codec *k, struct block *plain)
+{
+	struct tls_session *t = session_of(k);
+	int err = 0;
+
+	while (block_len(plain) && !err) {
+		uint32_t n = (uint32_t)min_u64(block_len(plain), record_bytes(t));
+
+		if (wolfSSL_write(t->ssl, block_begin(plain), (int)n) != (int)n)
+			err = t->send_failed ? -ENOBUFS : -EPIPE;
+		plain->begin += n;
+		t->sent += n;
+	}
+	block_give(plain);
+	flush(t);
+	return err;
+}
+
+static void end(struct conn_codec *k)
+{
+	struct tls_session *t = session_of(k);
+
+	if (!t->send_failed)
+		wolfSSL_shutdown(t->ssl); /* close_notify */
+	flush(t);
+}
+
+static void gone(struct conn_codec *k)
+{
+	tls_session_destroy(session_of(k));
+}
+
+static const struct conn_codec_ops session_codec_ops = {
+	.decode = decode,
+	.has_more = has_more,
+	.encode = encode,
+	.end = end,
+	.gone = gone,
+};
+
+void tls_session_start(struct tls_session *t)
+{
+	t->established = true;
+	conn_set_codec(t->conn, &t->codec, &session_codec_ops);
+}
+
+void tls_session_destroy(struct tls_session *t)
+{
+	if (!t)
+		return;
+	if (t->out)
+		block_give(t->out);
+	wolfSSL_free(t->ssl);
+	tls_peer_destroy(t->peer);
+	XFREE(t->name, NULL, DYNAMIC_TYPE_TMP_BUFFER);
+	XFREE(t, NULL, DYNAMIC_TYPE_TMP_BUFFER);
+}
+
+const struct access_tls *tls_session_facts(const struct tls_session *t)
+{
+	return &t->facts;
+}
+
+const struct tls_peer *tls_session_peer(const struct tls_session *t)
+{
+	return t->peer && tls_peer_is_verified(t->peer) ? t->peer : NULL;
+}
