@@ -24,9 +24,9 @@
  *                                        the connection, not just the ticket
  *   tls_ticket_open   TLS_TICKET_OPEN    WOLFSSL_TICKET_RET_OK, *outLen = inLen
  *               TLS_TICKET_OPEN_RENEW    TLS 1.2: WOLFSSL_TICKET_RET_CREATE, *outLen = inLen
- *                                        TLS 1.3: WOLFSSL_TICKET_RET_OK. CREATE is no
- *                                        resumption there (only OK is looked for), and a
- *                                        new ticket follows every handshake anyway
+ *                                        TLS 1.3: WOLFSSL_TICKET_RET_OK. CREATE means a
+ *                                        full handshake there in 5.7 and 5.9, and a new
+ *                                        ticket follows every handshake anyway
  *                  TLS_TICKET_UNKNOWN    WOLFSSL_TICKET_RET_REJECT: full handshake
  *
  * The tag goes where the callback has `mac`, and inLen does not change: nothing is padded.
