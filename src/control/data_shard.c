@@ -299,7 +299,6 @@ void data_shard_fini(struct data_shard *ds)
 {
 	front_fini(&ds->front);
 	shard_fini(&ds->shard);
-	tls_memory_fini(&ds->tls_memory);
 	while (ds->letters) {
 		struct letter *l = ds->letters;
 

@@ -390,9 +390,12 @@ static void end(struct instance *in)
 	shard_fini(&in->control);
 	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
 		data_shard_fini(&in->shards[i]);
-	free(in->shards);
-	certificates_fini(in);
 	snapshot_destroy(in->snapshot);
+	certificates_fini(in);
+	/* Contexts of TLS, which go with the snapshots, may have memory in the arenas. */
+	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
+		tls_memory_fini(&in->shards[i].tls_memory);
+	free(in->shards);
 	registry_fini(&in->registry);
 	free(in->names);
 	if (in->lock_fd >= 0)

@@ -34,7 +34,7 @@ int tls_init(void)
 
 /* ---- tickets ---- */
 
-static int on_ticket(WOLFSSL *ssl UNUSED, unsigned char *name, unsigned char *iv,
+static int on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
 		     unsigned char *tag, int seal, unsigned char *ticket, int len, int *ret_len,
 		     void *arg)
 {
@@ -51,7 +51,10 @@ static int on_ticket(WOLFSSL *ssl UNUSED, unsigned char *name, unsigned char *iv
 	switch (tls_ticket_open(a->keys, door->binding, now_s, a->ticket_rotate_s,
 				a->ticket_lifetime_s, name, iv, tag, ticket, (uint32_t)len)) {
 	case TLS_TICKET_OPEN: return WOLFSSL_TICKET_RET_OK;
-	case TLS_TICKET_OPEN_RENEW: return WOLFSSL_TICKET_RET_CREATE;
+	case TLS_TICKET_OPEN_RENEW:
+		/* With 1.3 every handshake brings a new ticket, and CREATE would be a refusal. */
+		return wolfSSL_version(ssl) == 0x0304 ? WOLFSSL_TICKET_RET_OK
+						      : WOLFSSL_TICKET_RET_CREATE;
 	case TLS_TICKET_UNKNOWN: break;
 	}
 	return WOLFSSL_TICKET_RET_REJECT;
@@ -295,6 +298,22 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 	return err;
 }
 
+static int refuse_upstream(const struct config_service *service, struct tls_findings *findings)
+{
+	for (size_t i = 0; i < service->targets_len; i++) {
+		struct config_file nowhere = {.place = service->targets[i].place};
+		char path[128];
+
+		if (!service->targets[i].tls)
+			continue;
+		snprintf(path, sizeof(path), "service `%s`", service->id);
+		findings->say(findings, CONFIG_ERROR, &nowhere, path,
+			      "https:// targets are not supported yet");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int tls_credentials_create(const struct config *config, unsigned shards,
 			   struct tls_ticket_keys *keys, struct tls_findings *findings,
 			   struct tls_credentials **ret_credentials)
@@ -322,6 +341,9 @@ int tls_credentials_create(const struct config *config, unsigned shards,
 		if (one)
 			err = one;
 	}
+	for (size_t i = 0; i < config->services_len; i++)
+		if (refuse_upstream(&config->services[i], findings) != 0)
+			err = -EINVAL;
 	if (err)
 		goto fail;
 	*ret_credentials = c;

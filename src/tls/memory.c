@@ -67,8 +67,10 @@ static _Thread_local struct tls_memory *mine;
  * holds a cell got it, by whatever means, after its arena began and before it ended. */
 static _Atomic uint64_t ranges[TLS_MEMORY_ARENAS_MAX];
 static _Atomic uint32_t ranges_ever; /* used at any time, from the front */
+static _Atomic(struct tls_memory *) owners[TLS_MEMORY_ARENAS_MAX]; /* of the ranges */
 
-static bool lies_in_an_arena(const void *at)
+/* NULL: malloc's. */
+static struct tls_memory *arena_of(const void *at)
 {
 	uint64_t number = (uintptr_t)at >> SPAN_BITS;
 	uint32_t count = atomic_load_explicit(&ranges_ever, memory_order_relaxed);
@@ -77,9 +79,9 @@ static bool lies_in_an_arena(const void *at)
 		uint64_t range = atomic_load_explicit(&ranges[i], memory_order_relaxed);
 
 		if (number - (range >> 32) < (uint32_t)range)
-			return true;
+			return atomic_load_explicit(&owners[i], memory_order_relaxed);
 	}
-	return false;
+	return NULL;
 }
 
 static uint64_t range_of(const struct tls_memory *m)
@@ -87,14 +89,17 @@ static uint64_t range_of(const struct tls_memory *m)
 	return (uint64_t)((uintptr_t)m->base >> SPAN_BITS) << 32 | m->span_count;
 }
 
-static int range_add(uint64_t range)
+static int range_add(struct tls_memory *m)
 {
+	uint64_t range = range_of(m);
+
 	for (uint32_t i = 0; i < ARRAY_LEN(ranges); i++) {
 		uint64_t none = 0;
 		uint32_t ever = atomic_load(&ranges_ever);
 
 		if (!atomic_compare_exchange_strong(&ranges[i], &none, range))
 			continue;
+		atomic_store(&owners[i], m);
 		while (ever <= i && !atomic_compare_exchange_weak(&ranges_ever, &ever, i + 1))
 			;
 		return 0;
@@ -200,7 +205,7 @@ int tls_memory_init(struct tls_memory *m, size_t reserve_bytes)
 	m->bytes = spans << SPAN_BITS;
 	m->stats.reserved_bytes = m->bytes;
 	make_classes(m);
-	err = range_add(range_of(m));
+	err = range_add(m);
 	if (err)
 		munmap(m->map, m->map_bytes);
 	return err;
@@ -208,6 +213,8 @@ int tls_memory_init(struct tls_memory *m, size_t reserve_bytes)
 
 void tls_memory_fini(struct tls_memory *m)
 {
+	if (!m->map)
+		return;
 	must(mine != m);
 	range_remove(range_of(m));
 	UNPOISON(m->base, m->bytes);
@@ -381,9 +388,35 @@ void *tls_memory_alloc(size_t bytes)
 	return likely(m) ? take(m, bytes) : malloc(bytes);
 }
 
+/* A cell of another thread's arena waits there for its trim. The push releases what this
+ * thread did with the cell, the owner's exchange acquires it. */
+static void send_home(struct tls_memory *owner, void *at)
+{
+	struct tls_memory_stray *stray = at;
+	struct tls_memory_stray *top = atomic_load_explicit(&owner->strays, memory_order_relaxed);
+
+	do
+		stray->next = top;
+	while (!atomic_compare_exchange_weak_explicit(&owner->strays, &top, stray,
+						      memory_order_release, memory_order_relaxed));
+}
+
+static void take_strays(struct tls_memory *m)
+{
+	struct tls_memory_stray *stray =
+		atomic_exchange_explicit(&m->strays, NULL, memory_order_acquire);
+
+	while (stray) {
+		struct tls_memory_stray *next = stray->next;
+
+		give(m, stray);
+		stray = next;
+	}
+}
+
 void tls_memory_free(void *at)
 {
-	struct tls_memory *m = mine;
+	struct tls_memory *m = mine, *owner;
 
 	if (likely(is_ours(m, at))) {
 		give(m, at);
@@ -391,21 +424,39 @@ void tls_memory_free(void *at)
 	}
 	if (!at)
 		return;
-	must(!lies_in_an_arena(at));
-	free(at);
+	owner = arena_of(at);
+	if (owner)
+		send_home(owner, at);
+	else
+		free(at);
+}
+
+/* The whole cell: how much of it was asked for is not known. */
+static void *realloc_stray(struct tls_memory *owner, void *at, size_t bytes)
+{
+	size_t had = span_of_cell(owner, at)->cell_bytes;
+	void *moved = tls_memory_alloc(bytes);
+
+	if (!moved)
+		return NULL;
+	UNPOISON(at, had);
+	memcpy(moved, at, min_u64(bytes, had));
+	send_home(owner, at);
+	return moved;
 }
 
 void *tls_memory_realloc(void *at, size_t bytes)
 {
 	struct tls_memory *m = mine;
+	struct tls_memory *owner;
 	struct tls_memory_span *span;
 	void *moved;
 
 	if (!at)
 		return tls_memory_alloc(bytes);
 	if (!is_ours(m, at)) {
-		must(!lies_in_an_arena(at));
-		return realloc(at, bytes);
+		owner = arena_of(at);
+		return owner ? realloc_stray(owner, at, bytes) : realloc(at, bytes);
 	}
 	span = span_of_cell(m, at);
 	if (bytes <= TLS_MEMORY_LARGEST_BYTES && m->class_of[(bytes + 15) / 16] == span->class) {
@@ -428,6 +479,7 @@ size_t tls_memory_trim(struct tls_memory *m)
 	struct tls_memory_span *span;
 	size_t spans = 0;
 
+	take_strays(m);
 	for (unsigned i = 0; i < TLS_MEMORY_CLASSES; i++) {
 		span = m->classes[i].current;
 		if (span->state == SPAN_CURRENT && span->used == 0) {

@@ -1,9 +1,10 @@
 /* The memory that wolfSSL works in: one arena per shard.
  *
  * wolfSSL knows one set of allocation functions for the whole process, so ours look up
- * the arena of the calling thread. A thread that has none uses malloc. What was taken
- * from an arena must come back on the thread whose arena it is (anything else is a bug
- * and aborts); what came from malloc may be freed anywhere.
+ * the arena of the calling thread. A thread that has none uses malloc. What came from an
+ * arena or from malloc may be freed on any thread: a cell of another thread's arena waits
+ * for that arena's next trim. It is seldom: what the first sessions of a context leave in
+ * it, freed with the context when a snapshot goes.
  *
  * An arena is one range of address space, reserved at once and touched as needed, cut
  * into spans of 64 KiB. A span serves one size class and keeps its own list of free
@@ -42,6 +43,11 @@
 
 struct tls_memory_span;
 
+/* A cell that another thread has freed. */
+struct tls_memory_stray {
+	struct tls_memory_stray *next;
+};
+
 struct tls_memory_list {
 	struct tls_memory_span *first, *last;
 };
@@ -75,6 +81,7 @@ struct tls_memory {
 	void *map;                   /* what was mapped: descriptors, then spans */
 	size_t map_bytes;
 	struct tls_memory_stats stats;
+	_Atomic(struct tls_memory_stray *) strays; /* any thread puts in front, the owner takes all */
 	struct tls_memory_class classes[TLS_MEMORY_CLASSES];
 	uint8_t class_of[TLS_MEMORY_LARGEST_BYTES / 16 + 1]; /* by size in 16 bytes, upwards */
 };
@@ -83,7 +90,7 @@ struct tls_memory {
  * no address space, -ENOSPC: more arenas than TLS_MEMORY_ARENAS_MAX. `m` stays where it
  * is until tls_memory_fini(). */
 int tls_memory_init(struct tls_memory *m, size_t reserve_bytes);
-/* No thread may be in it any more; what was not freed is gone. */
+/* No thread may be in it any more; what was not freed is gone. One that is all zero is none. */
 void tls_memory_fini(struct tls_memory *m);
 
 /* Makes `m` the calling thread's; NULL: none, malloc from now on. One thread at a time

@@ -176,32 +176,40 @@ static void expect_abort_of(void (*wrong)(void *), void *cell)
 	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
-static void free_without_arena(void *cell)
-{
-	tls_memory_enter(NULL);
-	tls_memory_free(cell);
-}
-
-static void realloc_in_another_arena(void *cell)
-{
-	static struct tls_memory another;
-
-	if (tls_memory_init(&another, SPAN) == 0)
-		tls_memory_enter(&another);
-	tls_memory_realloc(cell, 5);
-}
-
 static void free_in_an_empty_span(void *cell)
 {
 	tls_memory_free(cell);
 	tls_memory_free(cell);
 }
 
-static void a_cell_on_a_wrong_thread_is_a_bug(void **state UNUSED)
+static void a_cell_that_was_freed_twice_is_a_bug(void **state UNUSED)
 {
-	expect_abort_of(free_without_arena, tls_memory_alloc(10));
-	expect_abort_of(realloc_in_another_arena, tls_memory_alloc(10));
 	expect_abort_of(free_in_an_empty_span, tls_memory_alloc(3000));
+}
+
+static void *frees_and_grows(void *cells)
+{
+	char **cell = cells, *grown;
+
+	tls_memory_free(cell[0]);
+	grown = tls_memory_realloc(cell[1], 5000);
+	assert_memory_equal(grown, "kept", 5);
+	tls_memory_free(grown);
+	return NULL;
+}
+
+static void what_another_thread_frees_comes_home_at_the_next_trim(void **state UNUSED)
+{
+	char *cells[2] = {tls_memory_alloc(100), tls_memory_alloc(200)};
+	uint64_t in_use = tls_memory_stats(&memory).in_use_bytes;
+	pthread_t thread;
+
+	memcpy(cells[1], "kept", 5);
+	assert_int_equal(pthread_create(&thread, NULL, frees_and_grows, cells), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(tls_memory_stats(&memory).in_use_bytes, in_use);
+	tls_memory_trim(&memory);
+	assert_int_equal(tls_memory_stats(&memory).in_use_bytes, 0);
 }
 
 /* 1 KiB cells, 64 to a span. */
@@ -627,7 +635,8 @@ int main(void)
 		IN_AN_ARENA(a_cell_that_grows_or_shrinks_keeps_its_bytes),
 		IN_AN_ARENA(a_full_arena_hands_over_to_malloc),
 		IN_AN_ARENA(an_arena_of_nothing_is_refused),
-		IN_AN_ARENA(a_cell_on_a_wrong_thread_is_a_bug),
+		IN_AN_ARENA(a_cell_that_was_freed_twice_is_a_bug),
+		IN_AN_ARENA(what_another_thread_frees_comes_home_at_the_next_trim),
 		IN_AN_ARENA(dense_spans_are_filled_before_sparse_ones),
 		IN_AN_ARENA(spans_that_stay_empty_go_back),
 		IN_AN_ARENA(a_trim_takes_no_longer_than_32_spans),
