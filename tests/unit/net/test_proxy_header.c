@@ -178,6 +178,8 @@ static const struct row rows[] = {
 	NO("2.1 tab", "PROXY\tTCP4 192.0.2.1 192.0.2.2 1 2\r\n", NONE),
 	NO("2.1 one word less", "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n", WORDS),
 	NO("2.1 one word more", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n", WORDS),
+	NO("2.1 one address", "PROXY TCP4 192.0.2.1\r\n", WORDS),
+	NO("2.1 no ports", "PROXY TCP4 192.0.2.1 192.0.2.2\r\n", WORDS),
 	NO("2.1 only the protocol", "PROXY TCP4\r\n", WORDS),
 	NO("2.1 space at the end", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 \r\n", WORDS),
 	NO("2.1 two spaces", "PROXY TCP4 192.0.2.1  192.0.2.2 1 2\r\n", WORDS),
@@ -231,6 +233,10 @@ static const struct row rows[] = {
 	   SIGNATURE "\x21\x32\0\xd8"
 		     "/" TEXT50 TEXT50 "1234567" NUL108,
 	   232, "unix:/" TEXT50 TEXT50 "1234567", "unix:"),
+	OK("2.2 unix, abstract name",
+	   SIGNATURE "\x21\x31\0\xd8"
+		     "\0" TEXT50 TEXT50 "1234567" NUL108,
+	   232, "unix:", "unix:"),
 	LOCAL("2.2 LOCAL",
 	      SIGNATURE "\x20\0\0\0"
 			"rest",

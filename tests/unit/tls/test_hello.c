@@ -509,6 +509,7 @@ static const struct {
 	{"5.1 unknown type", SPAN("\x13\x03\x01\0\x01x"), ACCESS_TLS_GARBAGE, 0, 1},
 	{"5.1 unknown type", SPAN("\x19\x03\x01\0\x01x"), ACCESS_TLS_GARBAGE, 0, 1},
 	{"D.5 version below 3.0", SPAN("\x16\x02\0\0\x2d" SMALL), ACCESS_TLS_VERSION, VERSION, 2},
+	{"5.1 and of another type", SPAN("\x17\x02\0\0\x01x"), ACCESS_TLS_GARBAGE, 0, 2},
 	{"5.1 version above 3", SPAN("\x16\x04\x01\0\x2d" SMALL), ACCESS_TLS_GARBAGE, 0, 2},
 	{"RFC 9147 4 DTLS", SPAN("\x16\xfe\xfd\0\0\0\0"), ACCESS_TLS_GARBAGE, 0, 2},
 	/* Messages. */
@@ -526,6 +527,12 @@ static const struct {
 	      "\x01\0\0\x29"
 	      "\x03"),
 	 ACCESS_OK, 0, SIZE_MAX},
+	{"4.2 half a type", SPAN("\x16\x03\x01\0\x30\x01\0\0\x2c" SMALL_BODY "\0\x01\0"),
+	 ACCESS_TLS_BAD_HELLO, DECODE, 53},
+	{"4.2 no length", SPAN("\x16\x03\x01\0\x31\x01\0\0\x2d" SMALL_BODY "\0\x02\0\0"),
+	 ACCESS_TLS_BAD_HELLO, DECODE, 54},
+	{"4.2 too long", SPAN("\x16\x03\x01\0\x34\x01\0\0\x30" SMALL_BODY "\0\x05\0\0\0\x02x"),
+	 ACCESS_TLS_BAD_HELLO, DECODE, 57},
 	/* SSL 2.0. */
 	{"D.5 SSL 2.0", SPAN("\x80\x2e\x01\0\x02\0\x15\0\0\0\x10"), ACCESS_TLS_VERSION, 0, 5},
 	{"D.5 SSL 2.0 hello of 1.0", SPAN("\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10"),
