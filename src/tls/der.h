@@ -57,11 +57,12 @@ static inline bool der_next(struct span *rest, struct der *ret)
 	}
 	if (len > rest->len - head)
 		return false;
-	ret->tag = at[0];
-	ret->value = span_of(rest->ptr + head, len);
-	ret->whole = span_of(rest->ptr, head + len);
+	/* First *rest, which may be the value of what *ret still is: one step down. */
 	rest->ptr += head + len;
 	rest->len -= head + len;
+	ret->tag = at[0];
+	ret->value = span_of((const char *)at + head, len);
+	ret->whole = span_of((const char *)at, head + len);
 	return true;
 }
 

@@ -110,3 +110,26 @@ crl foreign foreign -crldays 3650
 cat root.crl one.crl >both.crl
 cat root-one.crl one.crl >one-revoked.crl
 cat root.pem one.pem >root-and-one.pem
+
+# answer NAME INDEX SIGNER CERTIFICATE [OPTION]...: of root about CERTIFICATE
+answer() {
+	name=$1 index=$2 signer=$3 certificate=$4
+	shift 4
+	openssl ocsp -index "$index" -CA root.pem -rsigner "$signer.pem" -rkey "$signer.key" \
+		-issuer root.pem -cert "$certificate.pem" -respout "$name.ocsp" -noverify "$@" >&2
+}
+issue delegate root /CN=delegate -addext extendedKeyUsage=OCSPSigning
+: >index.txt
+cat server.pem root.pem >server-chain.pem
+answer good server.index root server -ndays 7
+answer delegated server.index delegate server -ndays 7
+answer endless server.index root server
+answer unknown index.txt root server -ndays 7
+answer foreign server.index foreign server -ndays 7
+answer undelegated server.index revoked server -ndays 7
+answer other good.index root good -ndays 7
+cp server.index index.txt
+openssl ca -config ca.cnf -revoke server.pem -keyfile root.key -cert root.pem
+answer revoked index.txt root server -ndays 7
+printf '0\003\012\001\003' >later.ocsp
+head -c 17000 /dev/zero >large.ocsp
