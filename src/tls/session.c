@@ -2,6 +2,9 @@
 
 #include <errno.h>
 
+#include <wolfssl/options.h>
+#include <wolfssl/error-ssl.h>
+
 #include "acceptor.h"
 #include "peer_verify.h"
 #include "session_io.h"
