@@ -13,8 +13,9 @@
 #define UPSTREAMS_IDLE_MIN 64
 #define UPSTREAMS_IDLE_MAX 1024
 /* Blocks that one client connection can hold at worst: its request's piece, what waits
- * behind it, a body held for another attempt, the answer's piece, a long head. */
-#define BLOCKS_PER_CLIENT 5
+ * behind it, a body held for another attempt, the answer's piece, a long head; with TLS on
+ * both sides what is not decoded yet, and what a piece outgrows its block by as records. */
+#define BLOCKS_PER_CLIENT 9
 #define BLOCKS_SPARE 512
 /* Log, config, lock, rings, wake-ups, standard streams. */
 #define OTHER_DESCRIPTORS 64

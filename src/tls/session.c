@@ -32,6 +32,7 @@ struct tls_session {
 	uint32_t sent;    /* since the last pause */
 	uint32_t barren;
 	bool established;
+	bool signs_with_rsa;
 	bool send_failed;
 	char *name; /* of facts.server_name */
 	struct access_tls facts;
@@ -155,6 +156,7 @@ struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struc
 		goto fail;
 	memset(t, 0, sizeof(*t));
 	t->conn = c;
+	t->signs_with_rsa = door->identity->kind == TLS_KEY_RSA;
 	t->began_ns = c->shard->now_ns;
 	t->ssl = wolfSSL_new(door->ctx);
 	if (!t->ssl)
@@ -176,6 +178,11 @@ fail:
 	tls_send_alert(c, 80); /* internal_error */
 	tls_session_destroy(t);
 	return NULL;
+}
+
+bool tls_session_signs_with_rsa(const struct tls_session *t)
+{
+	return t->signs_with_rsa;
 }
 
 static struct span version_text(WOLFSSL *ssl)

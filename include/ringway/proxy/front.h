@@ -135,7 +135,7 @@ struct front {
 	struct list shaking;   /* handshakes with input, in the order in which it came */
 	struct runnable shake;
 	uint64_t shake_turn;   /* of the shard, that `shakes_left` is for */
-	unsigned shakes_left;
+	int shakes_left;
 	struct greeting_stats greeting_stats;
 
 	char *exchanges;

@@ -36,6 +36,8 @@ void tls_send_alert(struct conn *c, uint8_t alert);
  * no certificate for this client, or no memory; an alert is queued. */
 struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struct tls_hello *hello,
                                        struct conn *c, enum access_cause *ret_cause);
+/* Ten times as slow as ECDSA. */
+bool tls_session_signs_with_rsa(const struct tls_session *t);
 /* Goes on with what is in conn->rx. */
 enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_cause);
 /* After DONE, once: the connection's bytes are plain from here on. */
