@@ -13,6 +13,7 @@
 #include "acceptor.h"
 #include "peer_verify.h"
 #include "session_io.h"
+#include "settings.h"
 
 struct tls_credentials {
 	struct tls_identity ***identities; /* by listener, then certificate */
@@ -99,76 +100,6 @@ static bool bind_tickets(struct tls_door *door, const struct config_listener *li
 	return wc_Sha256Final(&sha, door->binding) == 0;
 }
 
-/* ---- settings ---- */
-
-static const struct {
-	uint16_t number;
-	const char *name; /* the library's */
-} suites[] = {
-	{0x1301, "TLS13-AES128-GCM-SHA256"},
-	{0x1302, "TLS13-AES256-GCM-SHA384"},
-	{0x1303, "TLS13-CHACHA20-POLY1305-SHA256"},
-	{0xc02b, "ECDHE-ECDSA-AES128-GCM-SHA256"},
-	{0xc02f, "ECDHE-RSA-AES128-GCM-SHA256"},
-	{0xc02c, "ECDHE-ECDSA-AES256-GCM-SHA384"},
-	{0xc030, "ECDHE-RSA-AES256-GCM-SHA384"},
-	{0xcca9, "ECDHE-ECDSA-CHACHA20-POLY1305"},
-	{0xcca8, "ECDHE-RSA-CHACHA20-POLY1305"},
-};
-
-static bool set_suites(WOLFSSL_CTX *ctx, const struct config_tls *tls)
-{
-	size_t len = tls->suites_len ? tls->suites_len : ARRAY_LEN(suites);
-	char list[512] = "";
-	size_t at = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		uint16_t number = tls->suites_len ? tls->suites[i] : suites[i].number;
-
-		for (size_t k = 0; k < ARRAY_LEN(suites); k++)
-			if (suites[k].number == number && at < sizeof(list))
-				at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s",
-						       at ? ":" : "", suites[k].name);
-	}
-	return wolfSSL_CTX_set_cipher_list(ctx, list) == WOLFSSL_SUCCESS;
-}
-
-static bool is_built_group(uint16_t group)
-{
-	switch (group) {
-	case WOLFSSL_ECC_X25519:
-	case WOLFSSL_ECC_SECP256R1: return true;
-	case WOLFSSL_ECC_SECP384R1:
-#ifdef HAVE_ECC384
-		return true;
-#else
-		return false;
-#endif
-	case 0x11ec: /* X25519MLKEM768 */
-#if defined(WOLFSSL_HAVE_MLKEM) && defined(WOLFSSL_PQC_HYBRIDS)
-		return true;
-#else
-		return false;
-#endif
-	default: return false;
-	}
-}
-
-static bool set_groups(WOLFSSL_CTX *ctx, const struct config_tls *tls)
-{
-	static const uint16_t all[] = {0x11ec, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1,
-				       WOLFSSL_ECC_SECP384R1};
-	const uint16_t *wanted = tls->groups_len ? tls->groups : all;
-	size_t len = tls->groups_len ? tls->groups_len : ARRAY_LEN(all);
-	int groups[WOLFSSL_MAX_GROUP_COUNT];
-	int built = 0;
-
-	for (size_t i = 0; i < len && built < WOLFSSL_MAX_GROUP_COUNT; i++)
-		if (is_built_group(wanted[i]))
-			groups[built++] = wanted[i];
-	return built && wolfSSL_CTX_set_groups(ctx, groups, built) == WOLFSSL_SUCCESS;
-}
-
 /* ---- contexts ---- */
 
 static const char *set_up(struct tls_door *door, const struct config_tls *tls)
@@ -192,9 +123,9 @@ static const char *set_up(struct tls_door *door, const struct config_tls *tls)
 					      (long)id->key_pem.len,
 					      WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
 		return "the TLS library refuses the key";
-	if (!set_suites(door->ctx, tls))
+	if (!tls_set_suites(door->ctx, tls->suites, tls->suites_len))
 		return "the TLS library has none of the suites";
-	if (!set_groups(door->ctx, tls))
+	if (!tls_set_groups(door->ctx, tls->groups, tls->groups_len))
 		return "the TLS library has none of the groups";
 	if (tls->client_auth != CONFIG_CLIENT_AUTH_NONE &&
 	    tls_peer_setup(door->ctx, tls, &detail) != 0)
