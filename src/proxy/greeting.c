@@ -121,6 +121,9 @@ static void shake(struct client *c)
 	struct tls_session *session = c->handshake;
 	enum access_cause cause = ACCESS_TLS_FAILED;
 
+	/* Closed, to make room say, while it waited for its turn. */
+	if (c->h1.conn.state != CONN_OPEN)
+		return;
 	switch (tls_session_shake(session, &cause)) {
 	case TLS_STEP_MORE: conn_recv(&c->h1.conn); return;
 	case TLS_STEP_FAILED: refuse(c, cause); return;
