@@ -294,13 +294,17 @@ static struct front_listener *listener_of(struct listener *l)
 /* NULL when nobody is idle. Its memory stays until it is gone. */
 static struct client *close_longest_idle(struct front *f)
 {
-	struct list *oldest = list_pop_front(&f->idle_clients);
-	struct client *c = oldest ? list_entry(oldest, struct client, idle_link) : NULL;
+	struct client *c = greeting_give_up_one(f);
+	struct list *oldest;
 
-	if (!c)
-		return NULL;
+	if (!c) {
+		oldest = list_pop_front(&f->idle_clients);
+		if (!oldest)
+			return NULL;
+		c = list_entry(oldest, struct client, idle_link);
+		h1_server_close(&c->h1);
+	}
 	f->stats.reclaimed++;
-	h1_server_close(&c->h1);
 	return c;
 }
 

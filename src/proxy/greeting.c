@@ -13,6 +13,10 @@
 #define SHAKE_ECDSA 1
 #define SHAKE_RSA 4
 
+/* What a greeting has before it may be given up for a newer connection: some round trips
+ * of a slow network. */
+#define PATIENCE_NS (2 * NS_PER_S)
+
 static const struct conn_events greeting_events;
 static void run_shakes(struct runnable *r);
 
@@ -98,6 +102,7 @@ static void refuse(struct client *c, enum access_cause cause)
 static void start_requests(struct client *c)
 {
 	leave(c);
+	list_push_back(&c->front->idle_clients, &c->idle_link);
 	h1_server_start(&c->h1);
 }
 
@@ -175,6 +180,21 @@ static void want_turn(struct client *c)
 		shard_mark(f->shard, &f->shake);
 	else
 		shard_mark_later(f->shard, &f->shake);
+}
+
+struct client *greeting_give_up_one(struct front *f)
+{
+	struct client *c;
+
+	if (list_is_empty(&f->greetings))
+		return NULL;
+	c = list_entry(f->greetings.next, struct client, greeting_link);
+	if (f->shard->now_ns - c->greeted_ns < PATIENCE_NS)
+		return NULL;
+	log_refusal(c, ACCESS_TLS_TOO_MANY);
+	leave(c);
+	h1_server_close(&c->h1);
+	return c;
 }
 
 /* ---- what comes first ---- */
@@ -332,6 +352,7 @@ void greeting_begin(struct client *c)
 		conn_finish(conn, false);
 		return;
 	}
+	list_remove(&c->idle_link);
 	list_push_back(&f->greetings, &c->greeting_link);
 	c->greeting = rules->proxy_header ? GREETING_PROXY_HEADER : GREETING_HELLO;
 	if (rules->proxy_header && !client_is_trusted(c)) {

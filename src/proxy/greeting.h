@@ -17,6 +17,9 @@
 void greeting_init(struct front *f);
 /* The connection is open. */
 void greeting_begin(struct client *c);
+/* Closes the oldest one if it has had its time, to make room. NULL: none has; else its
+ * memory stays until it is gone. */
+struct client *greeting_give_up_one(struct front *f);
 /* The connection is gone. */
 void greeting_end(struct client *c);
 

@@ -129,7 +129,7 @@ struct front {
 	uint32_t clients_len;
 	uint32_t clients_used_ever;
 	uint32_t clients_open;
-	struct list idle_clients; /* longest idle first; who greets is among them */
+	struct list idle_clients; /* longest idle first */
 
 	struct list greetings; /* oldest first */
 	struct list shaking;   /* handshakes with input, in the order in which it came */
