@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "codec.h"
+
 /* What a peer may go on sending while its answer is on the way: enough for an honest
  * one to notice, too little to be worth an attack. */
 #define LINGER_NS NS_PER_S
@@ -61,136 +63,6 @@ int conn_connect(struct conn *c, const struct address *to, uint64_t write_idle_n
 	begin(c, write_idle_ns, CONN_CONNECTING);
 	c->more = false;
 	return 0;
-}
-
-/* ---- the codec ---- */
-
-static void on_codec_news(struct runnable *r);
-
-void conn_set_codec(struct conn *c, struct conn_codec *k, const struct conn_codec_ops *ops)
-{
-	must(c->state == CONN_OPEN && !c->codec && !c->io.receiving);
-	*k = (struct conn_codec){.ops = ops, .conn = c, .raw = c->rx};
-	runnable_init(&k->news, on_codec_news);
-	c->rx = NULL;
-	c->codec = k;
-}
-
-static void tell_recv(struct conn *c, int res)
-{
-	c->codec->wants = false;
-	if (res <= 0)
-		c->at_end = true;
-	c->events->on_recv(c, res);
-}
-
-/* The owner waits for bytes: makes some of what is there, or asks for more. */
-static void codec_decode(struct conn *c)
-{
-	struct conn_codec *k = c->codec;
-	uint32_t before;
-
-	if (!k->end && (k->raw || k->ops->has_more(k))) {
-		if (!c->rx)
-			c->rx = block_take(&c->shard->blocks);
-		if (!c->rx) {
-			tell_recv(c, -ENOMEM);
-			return;
-		}
-		before = block_len(c->rx);
-		k->end = k->ops->decode(k, k->raw, c->rx);
-		if (k->raw && (k->end || !block_len(k->raw))) {
-			block_give(k->raw);
-			k->raw = NULL;
-		}
-		if (block_len(c->rx) > before) {
-			c->bytes_in += block_len(c->rx) - before;
-			tell_recv(c, (int)(block_len(c->rx) - before));
-			return;
-		}
-		if (!block_len(c->rx)) {
-			block_give(c->rx);
-			c->rx = NULL;
-		}
-	}
-	if (k->end)
-		tell_recv(c, k->end == -ENODATA ? 0 : k->end);
-	else if (!c->io.receiving)
-		ring_recv_lent(c->shard->ring, &c->io, c->more);
-}
-
-static void codec_recv(struct conn *c)
-{
-	struct conn_codec *k = c->codec;
-
-	if (k->wants)
-		return;
-	if (c->rx && !block_room(c->rx))
-		block_compact(c->rx);
-	if (c->rx && !block_room(c->rx))
-		return;
-	k->wants = true;
-	if (k->raw || k->end || k->ops->has_more(k))
-		shard_mark(c->shard, &k->news);
-	else if (!c->io.receiving)
-		ring_recv_lent(c->shard->ring, &c->io, c->more);
-}
-
-static void on_codec_recv(struct conn *c, int res, struct block *lent)
-{
-	if (res <= 0) {
-		c->cut = true;
-		tell_recv(c, res);
-		return;
-	}
-	c->codec->raw = lent;
-	codec_decode(c);
-}
-
-static void on_codec_news(struct runnable *r)
-{
-	struct conn_codec *k = container_of(r, struct conn_codec, news);
-	struct conn *c = k->conn;
-	int err = k->send_error;
-
-	if (c->state != CONN_OPEN)
-		return;
-	if (err) {
-		k->send_error = 0;
-		c->events->on_sent(c, err);
-	} else if (k->wants) {
-		codec_decode(c);
-	}
-}
-
-static void codec_send(struct conn *c, struct block *b)
-{
-	struct conn_codec *k = c->codec;
-
-	c->bytes_out += block_len(b);
-	k->send_error = k->ops->encode(k, b);
-	if (k->send_error)
-		shard_mark(c->shard, &k->news);
-}
-
-static void codec_stop(struct conn *c)
-{
-	if (!c->codec)
-		return;
-	runnable_stop(&c->codec->news);
-	c->codec->wants = false;
-}
-
-static void codec_gone(struct conn *c)
-{
-	struct conn_codec *k = c->codec;
-
-	if (!k)
-		return;
-	c->codec = NULL;
-	if (k->raw)
-		block_give(k->raw);
-	k->ops->gone(k);
 }
 
 /* ---- receiving ---- */
@@ -280,7 +152,7 @@ static void on_io_recv(struct io *io, int res, struct block *lent, bool more)
 		return;
 	}
 	if (c->codec) {
-		on_codec_recv(c, res, lent);
+		codec_received(c, res, lent);
 		return;
 	}
 	if (res > 0) {
@@ -390,6 +262,9 @@ static void on_io_send(struct io *io, int res)
 			end_after_send(c);
 		return;
 	}
+	/* Not all of it: what encode() said is on its way to the owner, or was told. */
+	if (!err && c->codec && c->codec->failed)
+		return;
 	c->events->on_sent(c, err);
 }
 
@@ -442,7 +317,8 @@ void conn_close(struct conn *c)
 	if (c->state == CONN_CLOSING || c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_CLOSING;
-	codec_stop(c);
+	if (c->codec)
+		codec_stop(c);
 	timer_stop(&c->deadline);
 	timer_stop(&c->write_timer);
 	if (c->reset)
@@ -456,9 +332,15 @@ void conn_reset(struct conn *c)
 	conn_close(c);
 }
 
+/* A codec that failed ends what the owner receives, not what the peer sends. */
+static bool peer_has_ended(const struct conn *c)
+{
+	return c->at_end && !(c->codec && codec_has_failed(c));
+}
+
 static void end_after_send(struct conn *c)
 {
-	if (c->at_end || !c->linger) {
+	if (peer_has_ended(c) || !c->linger) {
 		conn_close(c);
 		return;
 	}
@@ -477,9 +359,9 @@ void conn_finish(struct conn *c, bool linger)
 		block_give(c->rx);
 		c->rx = NULL;
 	}
-	if (c->codec) {
-		codec_stop(c);
-		c->codec->ops->end(c->codec);
+	if (c->codec && !codec_finish(c)) {
+		conn_close(c);
+		return;
 	}
 	c->state = CONN_DRAINING;
 	c->linger = linger;

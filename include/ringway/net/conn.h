@@ -53,10 +53,10 @@ struct conn_codec_ops {
 	int (*decode)(struct conn_codec *k, struct block *raw, struct block *into);
 	/* Whether decode() would append something without new input. */
 	bool (*has_more)(const struct conn_codec *k);
-	/* Queues the block's bytes encoded, and gives it back. -errno: nothing can be
-	 * sent any more. */
+	/* Queues the block's bytes encoded, and gives it back. -errno: not all of them;
+	 * nothing is sent any more. */
 	int (*encode)(struct conn_codec *k, struct block *plain);
-	/* Queues the codec's own word that our side has ended. */
+	/* Queues the codec's own word that our side has ended; not after a failure. */
 	void (*end)(struct conn_codec *k);
 	/* The connection is gone; the memory is the codec's. */
 	void (*gone)(struct conn_codec *k);
@@ -69,7 +69,8 @@ struct conn_codec {
 	struct block *raw;    /* received, not decoded for want of room in rx */
 	struct runnable news; /* what must not be told inside a call */
 	int end;              /* what decode() said last: comes after the bytes before it */
-	int send_error;
+	int failed;           /* what encode() said: on_sent tells it */
+	bool failure_told;
 	bool wants;           /* the owner has asked for bytes */
 };
 
