@@ -297,7 +297,10 @@ static void *run(void *arg)
 
 void data_shard_fini(struct data_shard *ds)
 {
+	/* Its thread has ended; what TLS has kept goes back where it came from. */
+	tls_memory_enter(&ds->tls_memory);
 	front_fini(&ds->front);
+	tls_memory_enter(NULL);
 	shard_fini(&ds->shard);
 	while (ds->letters) {
 		struct letter *l = ds->letters;

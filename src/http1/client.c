@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include <ringway/tls/session.h>
+
 /* Interim answers to one request; more are no conversation but an attack. */
 #define INTERIM_MAX 10
 
@@ -53,13 +55,15 @@ static void set_deadline(struct h1_client *c, uint64_t limit_ns)
 }
 
 int h1_client_connect(struct h1_client *c, const struct address *to,
-		      const struct h1_client_timeouts *timeouts)
+		      const struct h1_client_tls *tls, const struct h1_client_timeouts *timeouts)
 {
 	int err = conn_connect(&c->conn, to, timeouts->idle_ns);
 
 	if (err)
 		return err;
 	begin(c, timeouts);
+	if (tls)
+		c->tls = *tls;
 	c->state = H1_CLIENT_CONNECTING;
 	set_deadline(c, timeouts->connect_ns);
 	return 0;
@@ -81,10 +85,22 @@ static void end(struct h1_client *c)
 		c->events->on_ended(c);
 }
 
+/* Where TLS has something to say to the upstream it is said: what was wrong in the
+ * handshake, or that this is the end (RFC 8446 section 6.1). Half a request is no end. */
+static bool has_last_word(const struct h1_client *c)
+{
+	if (c->conn.state != CONN_OPEN || !c->tls.caller)
+		return false;
+	return c->connected ? !conn_is_sending(&c->conn) : conn_is_sending(&c->conn);
+}
+
 void h1_client_close(struct h1_client *c)
 {
 	end(c);
-	conn_close(&c->conn);
+	if (has_last_word(c))
+		conn_finish(&c->conn, false);
+	else
+		conn_close(&c->conn);
 }
 
 /* Tells the owner, who releases or aborts; with no owner the connection just ends. */
@@ -166,7 +182,8 @@ static void on_conn_end(struct h1_client *c, int res)
 {
 	struct http_stream *st = &c->stream;
 
-	if (res == 0 && c->answered && !st->in_ended && h1_body_ends_with_connection(&c->body)) {
+	if (res == 0 && !c->conn.cut && c->answered && !st->in_ended &&
+	    h1_body_ends_with_connection(&c->body)) {
 		st->in_ended = true;
 		http_stream_tell(st);
 		return;
@@ -175,8 +192,51 @@ static void on_conn_end(struct h1_client *c, int res)
 		c->keep = false; /* the answer is whole */
 		return;
 	}
-	fail(c, res == 0 ? ACCESS_UPSTREAM_CLOSED : ACCESS_UPSTREAM_RESET);
+	if (res == -EPROTO) /* a codec's: an alert, or a record that was tampered with */
+		fail(c, ACCESS_UPSTREAM_TLS_FAILED);
+	else
+		fail(c, res == 0 ? ACCESS_UPSTREAM_CLOSED : ACCESS_UPSTREAM_RESET);
 }
+
+/* ---- TLS ---- */
+
+static void be_connected(struct h1_client *c)
+{
+	c->connected = true;
+	c->state = H1_CLIENT_BUSY;
+	conn_set_deadline(&c->conn, 0);
+	conn_recv(&c->conn);
+	http_stream_tell(&c->stream);
+}
+
+static void shake(struct h1_client *c)
+{
+	enum access_cause cause = ACCESS_UPSTREAM_TLS_FAILED;
+
+	switch (tls_session_shake(c->session, &cause)) {
+	case TLS_STEP_MORE: conn_recv(&c->conn); return;
+	case TLS_STEP_FAILED: fail(c, cause); return;
+	case TLS_STEP_DONE: break;
+	}
+	/* The connection's from here on. */
+	tls_session_start(c->session);
+	be_connected(c);
+}
+
+static void begin_shaking(struct h1_client *c)
+{
+	c->session = tls_session_connect(c->tls.caller, &c->conn, c->tls.server_name, c->tls.saved);
+	if (!c->session) {
+		fail(c, ACCESS_OUT_OF_MEMORY);
+		return;
+	}
+	c->resuming = tls_session_is_resuming(c->session);
+	c->state = H1_CLIENT_SHAKING;
+	set_deadline(c, c->timeouts.connect_ns);
+	shake(c);
+}
+
+/* ---- news ---- */
 
 static void on_conn_recv(struct conn *conn, int res)
 {
@@ -185,6 +245,12 @@ static void on_conn_recv(struct conn *conn, int res)
 	switch (c->state) {
 	case H1_CLIENT_IDLE:
 		h1_client_close(c);
+		return;
+	case H1_CLIENT_SHAKING:
+		if (res > 0)
+			shake(c);
+		else
+			fail(c, ACCESS_UPSTREAM_TLS_FAILED);
 		return;
 	case H1_CLIENT_BUSY: break;
 	case H1_CLIENT_CONNECTING:
@@ -228,17 +294,24 @@ static void on_conn_connect(struct conn *conn, int err)
 					     : ACCESS_UPSTREAM_CONNECT_FAILED);
 		return;
 	}
-	c->connected = true;
-	c->state = H1_CLIENT_BUSY;
-	conn_set_deadline(conn, 0);
-	conn_recv(conn);
-	http_stream_tell(&c->stream);
+	if (c->tls.caller)
+		begin_shaking(c);
+	else
+		be_connected(c);
 }
 
 static void on_conn_sent(struct conn *conn, int err)
 {
 	struct h1_client *c = client_of(conn);
 
+	if (err && c->state == H1_CLIENT_SHAKING) {
+		fail(c, ACCESS_UPSTREAM_TLS_FAILED);
+		return;
+	}
+	if (err && c->state == H1_CLIENT_IDLE) {
+		h1_client_close(c);
+		return;
+	}
 	if (err == -ETIMEDOUT) {
 		fail(c, ACCESS_UPSTREAM_IDLE_TIMEOUT);
 		return;
@@ -273,6 +346,8 @@ static void on_conn_deadline(struct conn *conn)
 
 	if (c->state == H1_CLIENT_CONNECTING)
 		fail(c, ACCESS_UPSTREAM_CONNECT_TIMEOUT);
+	else if (c->state == H1_CLIENT_SHAKING)
+		fail(c, ACCESS_UPSTREAM_TLS_TIMEOUT);
 	else if (c->state == H1_CLIENT_IDLE)
 		h1_client_close(c);
 	else if (c->state == H1_CLIENT_BUSY)
@@ -284,6 +359,9 @@ static void on_conn_gone(struct conn *conn)
 {
 	struct h1_client *c = client_of(conn);
 
+	if (!c->connected)
+		tls_session_destroy(c->session);
+	c->session = NULL;
 	c->events->on_gone(c);
 }
 
@@ -343,6 +421,14 @@ static void stream_pull(struct http_stream *st)
 		on_conn_end(c, 0);
 }
 
+/* Bytes behind the answer that a codec has not decoded yet. */
+static bool has_unread(const struct h1_client *c)
+{
+	const struct conn_codec *k = c->conn.codec;
+
+	return k && (k->raw || k->ops->has_more(k));
+}
+
 static void stream_release(struct http_stream *st)
 {
 	struct h1_client *c = client_of_stream(st);
@@ -350,8 +436,10 @@ static void stream_release(struct http_stream *st)
 	if (st->piece)
 		block_give(http_stream_take_piece(st));
 	st->owner = NULL;
+	if (c->session && st->in_ended && !st->fault)
+		tls_session_keep(c->session);
 	if (!c->keep || c->write_failed || !st->in_ended || !st->out_ended || st->sending ||
-	    st->fault || c->conn.rx || c->conn.at_end) {
+	    st->fault || c->conn.rx || c->conn.at_end || has_unread(c)) {
 		h1_client_close(c);
 		return;
 	}

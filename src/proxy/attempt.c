@@ -11,6 +11,8 @@
  */
 #include <errno.h>
 
+#include <ringway/tls/credentials.h>
+
 #include "forward.h"
 
 /* How long an idle connection to an upstream is kept. Shorter than the 75 s at which
@@ -62,6 +64,7 @@ static void fail_with(struct exchange *x, enum access_cause cause)
 		exchange_fail(x, 503, "the gateway is out of resources", cause);
 		break;
 	case ACCESS_UPSTREAM_CONNECT_TIMEOUT:
+	case ACCESS_UPSTREAM_TLS_TIMEOUT:
 	case ACCESS_UPSTREAM_FIRST_BYTE_TIMEOUT:
 	case ACCESS_UPSTREAM_IDLE_TIMEOUT:
 		exchange_fail(x, 504, "the upstream did not answer in time", cause);
@@ -69,6 +72,14 @@ static void fail_with(struct exchange *x, enum access_cause cause)
 	case ACCESS_UPSTREAM_CONNECT_REFUSED:
 	case ACCESS_UPSTREAM_CONNECT_FAILED:
 		exchange_fail(x, 502, "no connection to the upstream", cause);
+		break;
+	case ACCESS_UPSTREAM_TLS_FAILED:
+		exchange_fail(x, 502, "no TLS connection to the upstream", cause);
+		break;
+	case ACCESS_UPSTREAM_CERTIFICATE_EXPIRED:
+	case ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED:
+	case ACCESS_UPSTREAM_CERTIFICATE_NAME:
+		exchange_fail(x, 502, "the upstream's certificate is not accepted", cause);
 		break;
 	case ACCESS_UPSTREAM_BAD_RESPONSE:
 		exchange_fail(x, 502, "the upstream's answer is malformed", cause);
@@ -80,11 +91,31 @@ static void fail_with(struct exchange *x, enum access_cause cause)
 	}
 }
 
-static bool is_connect_failure(enum access_cause cause)
+/* Nothing of the request was sent. A certificate that is refused counts, too: one server of
+ * many that has the wrong one is like one that is down. */
+static bool is_connect_failure(const struct attempt *a, enum access_cause cause)
 {
-	return cause == ACCESS_UPSTREAM_CONNECT_REFUSED ||
-	       cause == ACCESS_UPSTREAM_CONNECT_TIMEOUT || cause == ACCESS_UPSTREAM_CONNECT_FAILED ||
-	       cause == ACCESS_UPSTREAM_NAME_UNRESOLVED;
+	switch (cause) {
+	case ACCESS_UPSTREAM_CONNECT_REFUSED:
+	case ACCESS_UPSTREAM_CONNECT_TIMEOUT:
+	case ACCESS_UPSTREAM_CONNECT_FAILED:
+	case ACCESS_UPSTREAM_NAME_UNRESOLVED:
+	case ACCESS_UPSTREAM_TLS_TIMEOUT:
+	case ACCESS_UPSTREAM_CERTIFICATE_EXPIRED:
+	case ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED:
+	case ACCESS_UPSTREAM_CERTIFICATE_NAME: return true;
+	/* It may also end a connection that is in use. */
+	case ACCESS_UPSTREAM_TLS_FAILED: return !a->head_sent;
+	default: return false;
+	}
+}
+
+/* A server that cannot resume goes on with a full handshake; some end it instead. The saved
+ * session is forgotten by now. */
+static bool failed_to_resume(const struct attempt *a, enum access_cause cause)
+{
+	return a->up && !a->conn->h1.connected && a->conn->h1.resuming &&
+	       cause == ACCESS_UPSTREAM_TLS_FAILED;
 }
 
 /* Whether what was taken of the body can go out again. */
@@ -102,14 +133,15 @@ static void on_fault(struct exchange *x, enum access_cause cause)
 	bool stale = a->up && a->conn->h1.reused && !a->conn->h1.any_bytes &&
 		     (cause == ACCESS_UPSTREAM_CLOSED || cause == ACCESS_UPSTREAM_RESET);
 
-	if (!x->answer_begun && stale && !a->stale_retried &&
-	    http_method_is_idempotent(x->request.method) && rewind_body(x)) {
+	stale = stale && http_method_is_idempotent(x->request.method);
+	if (!x->answer_begun && (stale || failed_to_resume(a, cause)) && !a->stale_retried &&
+	    rewind_body(x)) {
 		a->stale_retried = true;
 		let_go(x);
 		attempt_next(x, true);
 		return;
 	}
-	if (!x->answer_begun && is_connect_failure(cause) &&
+	if (!x->answer_begun && is_connect_failure(a, cause) &&
 	    a->extra < x->service->config->retry.attempts && rewind_body(x)) {
 		a->extra++;
 		let_go(x);
@@ -135,6 +167,11 @@ static enum access_cause cause_of_take(int err)
 	}
 }
 
+static size_t service_number(const struct exchange *x)
+{
+	return (size_t)(x->service - x->snapshot->services);
+}
+
 static void attempt_next(struct exchange *x, bool fresh)
 {
 	const struct config_timeouts *t = &x->route->config->timeouts;
@@ -146,6 +183,7 @@ static void attempt_next(struct exchange *x, bool fresh)
 		.idle_ns = t->idle_ns,
 		.keepalive_ns = UPSTREAM_KEEPALIVE_NS,
 	};
+	struct h1_client_tls tls = {0};
 	int err;
 
 	target = &x->service->targets[a->target];
@@ -156,7 +194,13 @@ static void attempt_next(struct exchange *x, bool fresh)
 	x->record.attempts = a->made;
 	exchange_set_attempt_due(x, t->attempt_ns ? a->began_ns + t->attempt_ns : 0);
 
-	err = upstreams_take(&x->front->upstreams, target->endpoint, fresh, &timeouts, &a->conn);
+	if (target->server_name) {
+		tls.caller = tls_credentials_caller(x->snapshot->credentials, service_number(x),
+						    x->front->shard->index);
+		tls.server_name = target->server_name;
+	}
+	err = upstreams_take(&x->front->upstreams, target->endpoint, tls.caller ? &tls : NULL,
+			     fresh, &timeouts, &a->conn);
 	if (err) {
 		on_fault(x, cause_of_take(err));
 		return;

@@ -48,8 +48,14 @@ static int build_targets(struct arena *arena, struct registry *registry,
 	if (!targets)
 		return config->targets_len ? -ENOMEM : 0;
 	for (size_t i = 0; i < config->targets_len && !err; i++) {
-		targets[i].url = span_str(config->targets[i].url);
-		err = registry_endpoint(registry, &config->targets[i], &targets[i].endpoint);
+		const struct config_target *target = &config->targets[i];
+
+		targets[i].url = span_str(target->url);
+		targets[i].server_name = NULL;
+		if (target->tls)
+			targets[i].server_name = config->tls.server_name ? config->tls.server_name
+									 : target->host;
+		err = registry_endpoint(registry, target, &config->tls, &targets[i].endpoint);
 	}
 	service->targets = targets;
 	return err;

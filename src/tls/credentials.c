@@ -11,6 +11,7 @@
 #include <ringway/tls/ticket_keys.h>
 
 #include "acceptor.h"
+#include "caller.h"
 #include "peer_verify.h"
 #include "session_io.h"
 #include "settings.h"
@@ -21,6 +22,7 @@ struct tls_credentials {
 	struct tls_acceptor *acceptors; /* by listener and shard; those without doors are plain */
 	size_t listeners;
 	unsigned shards;
+	struct tls_callers *callers;
 };
 
 int tls_init(void)
@@ -229,29 +231,13 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 	return err;
 }
 
-static int refuse_upstream(const struct config_service *service, struct tls_findings *findings)
-{
-	for (size_t i = 0; i < service->targets_len; i++) {
-		struct config_file nowhere = {.place = service->targets[i].place};
-		char path[128];
-
-		if (!service->targets[i].tls)
-			continue;
-		snprintf(path, sizeof(path), "service `%s`", service->id);
-		findings->say(findings, CONFIG_ERROR, &nowhere, path,
-			      "https:// targets are not supported yet");
-		return -EINVAL;
-	}
-	return 0;
-}
-
 int tls_credentials_create(const struct config *config, unsigned shards,
 			   struct tls_ticket_keys *keys, struct tls_findings *findings,
 			   struct tls_credentials **ret_credentials)
 {
 	struct tls_credentials *c = calloc(1, sizeof(*c));
 	int64_t now_s = (int64_t)time(NULL);
-	int err = -ENOMEM;
+	int err = -ENOMEM, callers_err;
 
 	if (!c)
 		return err;
@@ -272,9 +258,9 @@ int tls_credentials_create(const struct config *config, unsigned shards,
 		if (one)
 			err = one;
 	}
-	for (size_t i = 0; i < config->services_len; i++)
-		if (refuse_upstream(&config->services[i], findings) != 0)
-			err = -EINVAL;
+	callers_err = tls_callers_create(config, shards, now_s, findings, &c->callers);
+	if (callers_err)
+		err = callers_err;
 	if (err)
 		goto fail;
 	*ret_credentials = c;
@@ -300,6 +286,7 @@ void tls_credentials_destroy(struct tls_credentials *c)
 			tls_identity_destroy(c->identities[i][k]);
 		free(c->identities[i]);
 	}
+	tls_callers_destroy(c->callers);
 	free(c->acceptors);
 	free(c->identities);
 	free(c->identities_len);
@@ -315,4 +302,10 @@ const struct tls_acceptor *tls_credentials_acceptor(const struct tls_credentials
 		return NULL;
 	a = acceptor_at(c, listener, shard);
 	return a->doors_len ? a : NULL;
+}
+
+const struct tls_caller *tls_credentials_caller(const struct tls_credentials *c, size_t service,
+						unsigned shard)
+{
+	return tls_callers_at(c->callers, service, shard);
 }

@@ -6,6 +6,7 @@
 #include <wolfssl/error-ssl.h>
 
 #include "acceptor.h"
+#include "caller.h"
 #include "peer_verify.h"
 #include "session_io.h"
 
@@ -20,6 +21,16 @@
  * client needs, and each KeyUpdate costs us a key. */
 #define BARREN_BYTES (64 * KIB)
 
+/* Our side is the client. */
+struct calling {
+	struct tls_caller_check check;
+	struct tls_saved *saved; /* where the session is kept for the next connection */
+	uint8_t settings[TLS_SETTINGS_BYTES];
+	bool verify;
+	bool resuming; /* a saved session was offered */
+	bool kept;
+};
+
 struct tls_session {
 	struct conn_codec codec; /* first */
 	WOLFSSL *ssl;
@@ -27,6 +38,7 @@ struct tls_session {
 	struct block *in;  /* what the library reads from; NULL while it shakes: conn->rx */
 	struct block *out; /* the flight so far */
 	struct tls_peer *peer;
+	struct calling *calling; /* NULL: our side is the server */
 	uint64_t began_ns;
 	uint64_t sent_ns; /* the last time that something was */
 	uint32_t sent;    /* since the last pause */
@@ -34,7 +46,7 @@ struct tls_session {
 	bool established;
 	bool signs_with_rsa;
 	bool send_failed;
-	char *name; /* of facts.server_name */
+	char *name; /* of facts.server_name, NUL-terminated */
 	struct access_tls facts;
 };
 
@@ -118,15 +130,35 @@ void tls_send_alert(struct conn *c, uint8_t alert)
 	conn_send_raw(c, b);
 }
 
-static void keep_name(struct tls_session *t, const char *name)
+static bool keep_name(struct tls_session *t, const char *name, size_t len)
 {
-	size_t len = strlen(name);
-
-	t->name = len ? XMALLOC(len, NULL, DYNAMIC_TYPE_TMP_BUFFER) : NULL;
+	t->name = len ? XMALLOC(len + 1, NULL, DYNAMIC_TYPE_TMP_BUFFER) : NULL;
 	if (!t->name)
-		return;
+		return false;
 	memcpy(t->name, name, len);
+	t->name[len] = '\0';
 	t->facts.server_name = span_of(t->name, len);
+	return true;
+}
+
+/* With memory of the shard's. NULL: there is none. */
+static struct tls_session *create(WOLFSSL_CTX *ctx, struct conn *c)
+{
+	struct tls_session *t = XMALLOC(sizeof(*t), NULL, DYNAMIC_TYPE_TMP_BUFFER);
+
+	if (!t)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->conn = c;
+	t->began_ns = c->shard->now_ns;
+	t->ssl = wolfSSL_new(ctx);
+	if (!t->ssl) {
+		tls_session_destroy(t);
+		return NULL;
+	}
+	wolfSSL_SetIOReadCtx(t->ssl, t);
+	wolfSSL_SetIOWriteCtx(t->ssl, t);
+	return t;
 }
 
 struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struct tls_hello *hello,
@@ -151,25 +183,17 @@ struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struc
 		tls_send_alert(c, 70); /* protocol_version */
 		return NULL;
 	}
-	t = XMALLOC(sizeof(*t), NULL, DYNAMIC_TYPE_TMP_BUFFER);
+	t = create(door->ctx, c);
 	if (!t)
 		goto fail;
-	memset(t, 0, sizeof(*t));
-	t->conn = c;
 	t->signs_with_rsa = door->identity->kind == TLS_KEY_RSA;
-	t->began_ns = c->shard->now_ns;
-	t->ssl = wolfSSL_new(door->ctx);
-	if (!t->ssl)
-		goto fail;
-	wolfSSL_SetIOReadCtx(t->ssl, t);
-	wolfSSL_SetIOWriteCtx(t->ssl, t);
 	if (hello->has_alpn && wolfSSL_UseALPN(t->ssl, protocols, sizeof(protocols) - 1,
 					       WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
 		goto fail;
 	if (a->client_auth != CONFIG_CLIENT_AUTH_NONE &&
 	    tls_peer_attach(t->ssl, a->verify_depth, &t->peer) != 0)
 		goto fail;
-	keep_name(t, hello->server_name);
+	keep_name(t, hello->server_name, strlen(hello->server_name));
 	if (hello->has_alpn)
 		t->facts.alpn = SPAN("http/1.1");
 	return t;
@@ -184,6 +208,119 @@ bool tls_session_signs_with_rsa(const struct tls_session *t)
 {
 	return t->signs_with_rsa;
 }
+
+/* ---- the handshake, as a client ---- */
+
+/* Copies go out and come in: a session of the library is changed by the connection that has
+ * it (a new ticket, a new secret), so that two that share one would spoil it. Before 5.7 the
+ * library copies by itself and has no such function. */
+static WOLFSSL_SESSION *copy_of(WOLFSSL_SESSION *saved)
+{
+#if LIBWOLFSSL_VERSION_HEX >= 0x05007002
+	return wolfSSL_SESSION_dup(saved);
+#else
+	return wolfSSL_SESSION_up_ref(saved) == WOLFSSL_SUCCESS ? saved : NULL;
+#endif
+}
+
+void tls_saved_forget(struct tls_saved *s)
+{
+	if (s->session)
+		wolfSSL_SESSION_free(s->session);
+	s->session = NULL;
+}
+
+static void offer_saved(struct tls_session *t)
+{
+	struct tls_saved *saved = t->calling->saved;
+	WOLFSSL_SESSION *session;
+
+	if (!saved->session)
+		return;
+	if (memcmp(saved->settings, t->calling->settings, TLS_SETTINGS_BYTES) != 0) {
+		tls_saved_forget(saved);
+		return;
+	}
+	session = copy_of(saved->session);
+	if (!session)
+		return;
+	t->calling->resuming = wolfSSL_set_session(t->ssl, session) == WOLFSSL_SUCCESS;
+	wolfSSL_SESSION_free(session);
+	/* It is over its time, or it never was one: the server gave no ticket. */
+	if (!t->calling->resuming)
+		tls_saved_forget(saved);
+}
+
+void tls_session_keep(struct tls_session *t)
+{
+	struct calling *calling = t->calling;
+	WOLFSSL_SESSION *session;
+
+	if (calling->kept)
+		return;
+	calling->kept = true;
+	session = wolfSSL_get1_session(t->ssl);
+	if (!session)
+		return;
+	tls_saved_forget(calling->saved);
+	calling->saved->session = copy_of(session);
+	memcpy(calling->saved->settings, calling->settings, TLS_SETTINGS_BYTES);
+	wolfSSL_SESSION_free(session);
+}
+
+bool tls_session_is_resuming(const struct tls_session *t)
+{
+	return t->calling->resuming;
+}
+
+struct tls_session *tls_session_connect(const struct tls_caller *a, struct conn *c,
+					const char *server_name, struct tls_saved *saved)
+{
+	struct tls_session *t = create(a->ctx, c);
+	size_t len = strlen(server_name);
+
+	if (!t)
+		return NULL;
+	t->calling = XMALLOC(sizeof(*t->calling), NULL, DYNAMIC_TYPE_TMP_BUFFER);
+	if (!t->calling)
+		goto fail;
+	memset(t->calling, 0, sizeof(*t->calling));
+	/* The root of the name system is in no certificate (RFC 6066 section 3). */
+	if (len && server_name[len - 1] == '.')
+		len--;
+	if (!keep_name(t, server_name, len))
+		goto fail;
+	t->calling->check.name = t->name;
+	t->calling->saved = saved;
+	t->calling->verify = a->verify;
+	memcpy(t->calling->settings, a->settings, TLS_SETTINGS_BYTES);
+	if (!tls_caller_prepare(a, t->ssl, &t->calling->check))
+		goto fail;
+	offer_saved(t);
+	return t;
+fail:
+	tls_session_destroy(t);
+	return NULL;
+}
+
+static enum access_cause cause_of_call(const struct tls_session *t, int err)
+{
+	enum access_cause cause = t->calling->check.cause;
+
+	if (t->send_failed || err == MEMORY_E || err == MEMORY_ERROR)
+		return ACCESS_OUT_OF_MEMORY;
+	if (cause == ACCESS_OK)
+		cause = tls_peer_upstream_cause(err);
+	return cause == ACCESS_OK ? ACCESS_UPSTREAM_TLS_FAILED : cause;
+}
+
+/* A server that has resumed shows no certificate: it was verified when the session began. */
+static bool is_verified(const struct tls_session *t)
+{
+	return !t->calling->verify || t->calling->check.passed || wolfSSL_session_reused(t->ssl);
+}
+
+/* ---- both ---- */
 
 static struct span version_text(WOLFSSL *ssl)
 {
@@ -255,16 +392,21 @@ static enum access_cause cause_of(struct tls_session *t, int err)
 
 enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_cause)
 {
-	int ret = wolfSSL_accept(t->ssl);
+	int ret = t->calling ? wolfSSL_connect(t->ssl) : wolfSSL_accept(t->ssl);
 	int err = ret == WOLFSSL_SUCCESS ? 0 : wolfSSL_get_error(t->ssl, ret);
 
 	flush(t);
 	if (err == WOLFSSL_ERROR_WANT_READ)
 		return TLS_STEP_MORE;
 	note_facts(t);
-	if (!err)
+	if (!err && (!t->calling || is_verified(t)))
 		return TLS_STEP_DONE;
-	*ret_cause = cause_of(t, err);
+	if (!err)
+		*ret_cause = ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED;
+	else
+		*ret_cause = t->calling ? cause_of_call(t, err) : cause_of(t, err);
+	if (t->calling && t->calling->resuming)
+		tls_saved_forget(t->calling->saved);
 	return TLS_STEP_FAILED;
 }
 
@@ -371,6 +513,7 @@ void tls_session_destroy(struct tls_session *t)
 	wolfSSL_free(t->ssl);
 	tls_peer_destroy(t->peer);
 	XFREE(t->name, NULL, DYNAMIC_TYPE_TMP_BUFFER);
+	XFREE(t->calling, NULL, DYNAMIC_TYPE_TMP_BUFFER);
 	XFREE(t, NULL, DYNAMIC_TYPE_TMP_BUFFER);
 }
 

@@ -27,36 +27,67 @@ void registry_fini(struct registry *r)
 	arena_reset(&r->arena);
 }
 
-static bool is_same(const struct registry_endpoint *e, const struct config_target *t)
+/* NULL: out of memory. A file's path has no line end. */
+static const char *tls_text(struct arena *arena, const struct config_target *target,
+			    const struct config_upstream_tls *tls)
 {
+	return arena_printf(arena, "%d\n%s\n%s\n%s\n%s", tls->verify,
+			    tls->server_name ? tls->server_name : target->host,
+			    tls->ca.path ? tls->ca.path : "",
+			    tls->client_cert.path ? tls->client_cert.path : "",
+			    tls->client_key.path ? tls->client_key.path : "")
+		.ptr;
+}
+
+static bool is_same(const struct registry_endpoint *e, const struct config_target *t,
+		    const char *tls)
+{
+	if (!e->tls != !tls || (tls && strcmp(e->tls, tls) != 0))
+		return false;
 	if (e->address.len || t->address.len)
 		return e->address.len && t->address.len && address_eq(&e->address, &t->address);
 	return e->port == t->port && strcmp(e->host, t->host) == 0;
 }
 
-/* Linear: a snapshot is built seldom, and the table is bounded. */
-int registry_endpoint(struct registry *r, const struct config_target *target, uint32_t *ret_number)
+static int add(struct registry *r, const struct config_target *target, const char *tls,
+	       uint32_t *ret_number)
 {
-	struct registry_endpoint *e;
-	const char *host;
+	struct registry_endpoint *e = &r->endpoints[r->endpoints_len];
 
-	for (uint32_t i = 0; i < r->endpoints_len; i++) {
-		if (is_same(&r->endpoints[i], target)) {
-			*ret_number = i;
-			return 0;
-		}
-	}
 	if (r->endpoints_len == UPSTREAM_ENDPOINTS_MAX)
 		return -ENOSPC;
-	host = arena_str(&r->arena, span_str(target->host));
-	if (!host)
+	e->host = arena_str(&r->arena, span_str(target->host));
+	e->tls = tls ? arena_str(&r->arena, span_str(tls)) : NULL;
+	if (!e->host || (tls && !e->tls))
 		return -ENOMEM;
-	e = &r->endpoints[r->endpoints_len];
-	e->host = host;
 	e->port = target->port;
 	e->address = target->address;
 	*ret_number = r->endpoints_len++;
 	return 0;
+}
+
+/* Linear: a snapshot is built seldom, and the table is bounded. */
+int registry_endpoint(struct registry *r, const struct config_target *target,
+		      const struct config_upstream_tls *tls, uint32_t *ret_number)
+{
+	const char *text = NULL;
+	struct arena scratch;
+	uint32_t i = 0;
+	int err = 0;
+
+	arena_init(&scratch, NULL, 0, &arena_malloc_source);
+	if (target->tls) {
+		text = tls_text(&scratch, target, tls);
+		err = text ? 0 : -ENOMEM;
+	}
+	while (i < r->endpoints_len && !is_same(&r->endpoints[i], target, text))
+		i++;
+	if (!err && i < r->endpoints_len)
+		*ret_number = i;
+	else if (!err)
+		err = add(r, target, text, ret_number);
+	arena_reset(&scratch);
+	return err;
 }
 
 int registry_group(struct registry *r, const char *service_id, uint32_t *ret_number)

@@ -35,6 +35,8 @@ int upstreams_init(struct upstreams *u, struct shard *shard, uint32_t conns, uin
 
 void upstreams_fini(struct upstreams *u)
 {
+	for (uint32_t i = 0; u->endpoints && i < u->endpoints_used; i++)
+		tls_saved_forget(&u->endpoints[i].tls_saved);
 	if (u->endpoints)
 		munmap(u->endpoints, UPSTREAM_ENDPOINTS_MAX * sizeof(*u->endpoints));
 	if (u->turns)
@@ -53,6 +55,8 @@ static struct endpoint *endpoint_at(struct upstreams *u, uint32_t number)
 	must(number < UPSTREAM_ENDPOINTS_MAX);
 	if (!e->idle.next)
 		list_init(&e->idle);
+	if (number >= u->endpoints_used)
+		u->endpoints_used = number + 1;
 	return e;
 }
 
@@ -166,9 +170,10 @@ static struct upstream_conn *take_slot(struct upstreams *u)
 	return c;
 }
 
-static int connect_new(struct upstreams *u, struct endpoint *e,
+static int connect_new(struct upstreams *u, struct endpoint *e, const struct h1_client_tls *tls,
 		       const struct h1_client_timeouts *timeouts, struct upstream_conn **ret_conn)
 {
+	struct h1_client_tls own;
 	const struct address *to;
 	struct upstream_conn *c;
 	int err;
@@ -183,10 +188,17 @@ static int connect_new(struct upstreams *u, struct endpoint *e,
 	c->endpoint = e;
 	list_init(&c->endpoint_link);
 	list_init(&c->age_link);
+	memset(c->tls_settings, 0, sizeof(c->tls_settings));
+	if (tls) {
+		own = *tls;
+		own.saved = &e->tls_saved;
+		memcpy(c->tls_settings, tls_caller_settings(tls->caller), TLS_SETTINGS_BYTES);
+		tls = &own;
+	}
 	h1_client_init(&c->h1, u->shard, &upstream_events, &u->limits, u->parser);
-	err = h1_client_connect(&c->h1, to, timeouts);
+	err = h1_client_connect(&c->h1, to, tls, timeouts);
 	if ((err == -EMFILE || err == -ENFILE) && upstreams_close_oldest(u))
-		err = h1_client_connect(&c->h1, to, timeouts);
+		err = h1_client_connect(&c->h1, to, tls, timeouts);
 	if (err) {
 		on_gone(&c->h1);
 		return err;
@@ -195,19 +207,33 @@ static int connect_new(struct upstreams *u, struct endpoint *e,
 	return 0;
 }
 
-int upstreams_take(struct upstreams *u, uint32_t endpoint, bool fresh,
-		   const struct h1_client_timeouts *timeouts, struct upstream_conn **ret_conn)
+/* NULL: none, or none that was made under these settings; the others are closed. */
+static struct upstream_conn *take_idle(struct endpoint *e, const struct h1_client_tls *tls)
 {
-	struct endpoint *e = endpoint_at(u, endpoint);
-
-	if (!fresh && !list_is_empty(&e->idle)) {
+	while (!list_is_empty(&e->idle)) {
 		struct upstream_conn *c =
 			list_entry(e->idle.next, struct upstream_conn, endpoint_link);
 
-		leave_idle(c);
-		h1_client_begin(&c->h1, timeouts);
-		*ret_conn = c;
-		return 0;
+		if (!tls || memcmp(c->tls_settings, tls_caller_settings(tls->caller),
+				   TLS_SETTINGS_BYTES) == 0) {
+			leave_idle(c);
+			return c;
+		}
+		h1_client_close(&c->h1);
 	}
-	return connect_new(u, e, timeouts, ret_conn);
+	return NULL;
+}
+
+int upstreams_take(struct upstreams *u, uint32_t endpoint, const struct h1_client_tls *tls,
+		   bool fresh, const struct h1_client_timeouts *timeouts,
+		   struct upstream_conn **ret_conn)
+{
+	struct endpoint *e = endpoint_at(u, endpoint);
+	struct upstream_conn *c = fresh ? NULL : take_idle(e, tls);
+
+	if (!c)
+		return connect_new(u, e, tls, timeouts, ret_conn);
+	h1_client_begin(&c->h1, timeouts);
+	*ret_conn = c;
+	return 0;
 }

@@ -16,6 +16,7 @@
 struct snapshot_target {
 	uint32_t endpoint;
 	struct span url; /* for logs */
+	const char *server_name; /* https://: whom its certificate is to be for; NULL: plain */
 };
 
 struct snapshot_route {

@@ -1,4 +1,4 @@
-/* TLS on one connection, as a server: first the handshake, then a codec.
+/* TLS on one connection, as a server or as a client: first the handshake, then a codec.
  *
  *   CREATED --shake--> ... --shake says DONE--> start: the connection's codec
  *      \------------------ failure: destroy ---------/
@@ -19,8 +19,10 @@
 #include <ringway/observe/access.h>
 
 struct tls_acceptor;
+struct tls_caller;
 struct tls_hello;
 struct tls_peer;
+struct tls_saved;
 struct tls_session;
 
 enum tls_step {
@@ -38,7 +40,20 @@ struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struc
                                        struct conn *c, enum access_cause *ret_cause);
 /* Ten times as slow as ECDSA. */
 bool tls_session_signs_with_rsa(const struct tls_session *t);
-/* Goes on with what is in conn->rx. */
+
+/* For a connection that has just been made. The name is for SNI and for the certificate; an
+ * IP address is looked for as such. What is saved of an earlier connection is offered if it
+ * was made under the same settings; `saved` outlives the session. NULL: out of memory. */
+struct tls_session *tls_session_connect(const struct tls_caller *a, struct conn *c,
+                                        const char *server_name, struct tls_saved *saved);
+/* A client's, after some bytes have come behind the handshake, as a ticket of TLS 1.3 would
+ * have: what the next connection may resume by is saved. Once; later calls do nothing. */
+void tls_session_keep(struct tls_session *t);
+/* Whether a client's handshake has offered a saved session; another one, after a failure,
+ * would not. */
+bool tls_session_is_resuming(const struct tls_session *t);
+
+/* Goes on with what is in conn->rx; a client's first step is with nothing. */
 enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_cause);
 /* After DONE, once: the connection's bytes are plain from here on. */
 void tls_session_start(struct tls_session *t);

@@ -4,12 +4,17 @@
  * connections and addresses do too. Idle connections are taken last in, first out: hot
  * ones stay hot, the rest time out. All idle connections also stand in one list by age;
  * when descriptors or slots run short the oldest goes.
+ *
+ * All connections of an endpoint speak TLS by the same settings, or none does. What their
+ * files hold may change while the number stays (a certificate was replaced): then the idle
+ * connections and what they have left to resume by are not used any more.
  */
 #ifndef RINGWAY_UPSTREAM_UPSTREAMS_H
 #define RINGWAY_UPSTREAM_UPSTREAMS_H
 
 #include <ringway/http1/client.h>
 #include <ringway/net/resolver.h>
+#include <ringway/tls/caller.h>
 
 /* Targets that a process may ever have known; a reload that brings more is refused. */
 #define UPSTREAM_ENDPOINTS_MAX 4096
@@ -23,6 +28,7 @@ struct endpoint {
 	uint16_t port;
 	uint32_t idle_len;
 	struct list idle; /* struct upstream_conn.endpoint_link, warmest first */
+	struct tls_saved tls_saved;
 };
 
 struct upstream_conn {
@@ -31,12 +37,14 @@ struct upstream_conn {
 	struct endpoint *endpoint;
 	struct list endpoint_link;
 	struct list age_link;
+	uint8_t tls_settings[TLS_SETTINGS_BYTES]; /* plain: all zero */
 	struct upstream_conn *next_free;
 };
 
 struct upstreams {
 	struct shard *shard;
 	struct endpoint *endpoints; /* by number; those never used are all zero */
+	uint32_t endpoints_used;    /* none from here on */
 	uint32_t *turns;            /* by group: round robin's next target */
 	struct h1_limits limits;
 	struct h1_parser *parser;
@@ -53,6 +61,7 @@ struct upstreams {
 /* `conns`: open ones at most; of these `idle_max` idle. -ENOMEM. */
 int upstreams_init(struct upstreams *u, struct shard *shard, uint32_t conns, uint32_t idle_max,
                    struct h1_parser *parser);
+/* On a thread that is in the shard's TLS memory. */
 void upstreams_fini(struct upstreams *u);
 
 /* What the endpoint's name means now; len 0: it does not resolve. */
@@ -60,10 +69,12 @@ void upstreams_set_addresses(struct upstreams *u, uint32_t endpoint, const struc
                              unsigned len, uint16_t port);
 
 /* A connection for one request: an idle one, unless `fresh`, else a new one that is
- * being connected (upstream_conn->h1.connected tells). -EDESTADDRREQ: the name does not
+ * being connected (upstream_conn->h1.connected tells). `tls` NULL: plain; what it points to
+ * holds until it is connected. -EDESTADDRREQ: the name does not
  * resolve; -EMFILE, -ENFILE: no descriptor; -ENOBUFS: no slot; else socket()'s errno. */
-int upstreams_take(struct upstreams *u, uint32_t endpoint, bool fresh,
-                   const struct h1_client_timeouts *timeouts, struct upstream_conn **ret_conn);
+int upstreams_take(struct upstreams *u, uint32_t endpoint, const struct h1_client_tls *tls,
+                   bool fresh, const struct h1_client_timeouts *timeouts,
+                   struct upstream_conn **ret_conn);
 
 /* The next target of a group, in turn. */
 uint32_t upstreams_turn(struct upstreams *u, uint32_t group, uint32_t targets);

@@ -45,13 +45,17 @@ http {{
             sub_filter "never-in-a-random-body-0f3a9c" "x";
         }}
     }}
+    {more}
 }}
 """
 SMALL = "s" * 64
 
 
 class Nginx:
-    def __init__(self):
+    """`more` are servers of one's own; FOLDER in it stands for its folder."""
+
+    def __init__(self, more=""):
+        self.more = more
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ringway-nginx-"))
         self.files = self.folder / "files"
         self.files.mkdir()
@@ -68,6 +72,7 @@ class Nginx:
         """On self.port; may be called again after end(). False when it did not come up."""
         conf = self.folder / "nginx.conf"
         conf.write_text(CONFIG.format(folder=self.folder, port=self.port, small=SMALL,
+                                      more=self.more.replace("FOLDER", str(self.folder)),
                                       user="user root;" if os.geteuid() == 0 else ""))
         self.process = Process(["/usr/sbin/nginx", "-c", conf, "-p", self.folder,
                                 "-e", self.folder / "start.log"], self.folder, "nginx")
