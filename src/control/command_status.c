@@ -106,6 +106,70 @@ static void print_uptime(long long s)
 		printf("%lld s", s);
 }
 
+static long long sum_of(const json_t *numbers)
+{
+	const json_t *value;
+	const char *key;
+	long long sum = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)numbers, key, value)
+		sum += json_integer_value(value);
+	return sum;
+}
+
+/* The bound, in the order of the object, that so many of 100 stayed below. */
+static const char *bound_of(const json_t *times, unsigned of_100)
+{
+	long long all = sum_of(times), so_far = 0;
+	const json_t *value;
+	const char *key;
+
+	json_object_foreach((json_t *)(uintptr_t)times, key, value) {
+		so_far += json_integer_value(value);
+		if (so_far * 100 >= all * of_100)
+			return key;
+	}
+	return "0";
+}
+
+static void print_bytes(long long bytes)
+{
+	if (bytes >= (long long)MIB)
+		printf("%.1f MiB", (double)bytes / (double)MIB);
+	else
+		printf("%.1f KiB", (double)bytes / (double)KIB);
+}
+
+/* Nothing where no handshake was ever tried. */
+static void print_tls(const json_t *tls)
+{
+	const json_t *failed = json_object_get(tls, "failed");
+	const json_t *times = json_object_get(tls, "time_us");
+	const json_t *memory = json_object_get(tls, "memory");
+	long long full = number_of(tls, "handshakes_full");
+	long long resumed = number_of(tls, "handshakes_resumed");
+	const char *key, *gap = ": ";
+	const json_t *value;
+
+	if (full + resumed + number_of(tls, "in_progress") + sum_of(failed) == 0)
+		return;
+	printf("  TLS          %lld handshakes, %lld of them resumed, %lld in progress",
+	       full + resumed, resumed, number_of(tls, "in_progress"));
+	if (full + resumed)
+		printf("; half took less than %s us, 99 %% less than %s", bound_of(times, 50),
+		       bound_of(times, 99));
+	printf("\n               %lld failed", sum_of(failed));
+	json_object_foreach((json_t *)(uintptr_t)failed, key, value) {
+		printf("%s%lld %s", gap, (long long)json_integer_value(value), key);
+		gap = ", ";
+	}
+	printf("; memory ");
+	print_bytes(number_of(memory, "in_use_bytes"));
+	printf(" of ");
+	print_bytes(number_of(memory, "held_bytes"));
+	printf(" held\n");
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *shards = json_object_get(status, "shards");
@@ -118,6 +182,7 @@ static void print_status(const json_t *status)
 	       number_of(status, "generation"));
 	printf("  connections  %lld of %lld\n", number_of(status, "connections"),
 	       number_of(status, "max_connections"));
+	print_tls(json_object_get(status, "tls"));
 	printf("  log          %lld written, %lld dropped, %lld write errors\n\n",
 	       number_of(log, "written"), number_of(log, "dropped"),
 	       number_of(log, "write_errors"));
@@ -152,7 +217,8 @@ const struct command command_status = {
 	.help = "usage: ringway status [--json] [--instance NAME | --socket PATH]\n"
 		"\n"
 		"Asks a running instance over its admin socket and prints what it is and what\n"
-		"each shard has to do: connections, requests, upstream connections, buffers.\n"
+		"each shard has to do: connections, requests, upstream connections, buffers; and\n"
+		"what became of TLS handshakes, which --json has for each shard.\n"
 		"Counters of what should not happen (connections refused because all were taken,\n"
 		"receive buffers that ran out, ...) are shown when they are not 0.\n"
 		"\n"

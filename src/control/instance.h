@@ -50,6 +50,7 @@ struct data_shard {
 	struct shard shard;
 	struct front front;
 	struct tls_memory tls_memory; /* of the thread */
+	struct timer tls_upkeep;
 	struct instance *instance;
 	pthread_t thread;
 	bool has_thread;

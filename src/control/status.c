@@ -4,6 +4,7 @@
  * nothing that a request would wait for.
  */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -40,11 +41,76 @@ void status_forget(struct instance *in UNUSED, struct exchange *x)
 	x->source_data = NULL;
 }
 
+/* ---- TLS ---- */
+
+struct tls_sum {
+	struct greeting_stats greetings;
+	struct tls_memory_stats memory;
+};
+
+static void add_tls(struct tls_sum *sum, const struct shard_report *r)
+{
+	sum->greetings.full += r->greetings.full;
+	sum->greetings.resumed += r->greetings.resumed;
+	sum->greetings.in_progress += r->greetings.in_progress;
+	for (unsigned i = 0; i < ACCESS_CAUSES; i++)
+		sum->greetings.failed[i] += r->greetings.failed[i];
+	for (unsigned i = 0; i < GREETING_TIMES; i++)
+		sum->greetings.shake_us[i] += r->greetings.shake_us[i];
+	sum->memory.in_use_bytes += r->tls_memory.in_use_bytes;
+	sum->memory.held_bytes += r->tls_memory.held_bytes;
+	sum->memory.reserved_bytes += r->tls_memory.reserved_bytes;
+	sum->memory.fallbacks += r->tls_memory.fallbacks;
+}
+
+static json_t *failed_json(const struct greeting_stats *g)
+{
+	json_t *failed = json_object();
+
+	for (unsigned i = 0; i < ACCESS_CAUSES; i++)
+		if (g->failed[i])
+			json_object_set_new(failed, access_cause_text((enum access_cause)i),
+					    json_integer((json_int_t)g->failed[i]));
+	return failed;
+}
+
+/* By the bound that they stayed below; the last one has those above it, too. */
+static json_t *times_json(const struct greeting_stats *g)
+{
+	json_t *times = json_object();
+	char bound[24];
+
+	for (unsigned i = 0; i < GREETING_TIMES; i++) {
+		if (!g->shake_us[i])
+			continue;
+		snprintf(bound, sizeof(bound), "%u", 1U << (i + 6));
+		json_object_set_new(times, bound, json_integer((json_int_t)g->shake_us[i]));
+	}
+	return times;
+}
+
+static json_t *tls_json(const struct tls_sum *t)
+{
+	return json_pack("{s:I,s:I,s:I,s:o,s:o,s:{s:I,s:I,s:I,s:I}}",
+			 "handshakes_full", (json_int_t)t->greetings.full,
+			 "handshakes_resumed", (json_int_t)t->greetings.resumed,
+			 "in_progress", (json_int_t)t->greetings.in_progress,
+			 "failed", failed_json(&t->greetings),
+			 "time_us", times_json(&t->greetings),
+			 "memory", "in_use_bytes", (json_int_t)t->memory.in_use_bytes,
+			 "held_bytes", (json_int_t)t->memory.held_bytes,
+			 "reserved_bytes", (json_int_t)t->memory.reserved_bytes,
+			 "fallbacks", (json_int_t)t->memory.fallbacks);
+}
+
+/* ---- all of it ---- */
+
 static json_t *shard_json(const struct data_shard *ds)
 {
 	const struct shard_report *r = &ds->report;
+	struct tls_sum tls = {.greetings = r->greetings, .memory = r->tls_memory};
 
-	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+	return json_pack("{s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}",
 			 "shard", (int)ds->shard.index, "cpu", ds->cpu,
 			 "connections", (json_int_t)r->connections,
 			 "exchanges", (json_int_t)r->exchanges,
@@ -58,7 +124,7 @@ static json_t *shard_json(const struct data_shard *ds)
 			 "exhausted", (json_int_t)r->exhausted,
 			 "turns", (json_int_t)r->turns,
 			 "starved", (json_int_t)r->starved,
-			 "overflows", (json_int_t)r->overflows);
+			 "overflows", (json_int_t)r->overflows, "tls", tls_json(&tls));
 }
 
 static json_t *log_json(const struct instance *in)
@@ -75,12 +141,15 @@ static char *status_text(const struct instance *in)
 {
 	const struct config *config = in->snapshot->config;
 	json_t *shards = json_array();
+	struct tls_sum tls = {0};
 	json_t *all;
 	char *text;
 
-	for (unsigned i = 0; i < in->shards_len; i++)
+	for (unsigned i = 0; i < in->shards_len; i++) {
 		json_array_append_new(shards, shard_json(&in->shards[i]));
-	all = json_pack("{s:s,s:i,s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:I,s:o,s:o}",
+		add_tls(&tls, &in->shards[i].report);
+	}
+	all = json_pack("{s:s,s:i,s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:I,s:o,s:o,s:o}",
 			"version", RINGWAY_VERSION, "pid", (int)getpid(),
 			"instance", config->instance, "config", config->path ? config->path : "",
 			"generation", (json_int_t)in->snapshot->generation,
@@ -90,7 +159,7 @@ static char *status_text(const struct instance *in)
 									->shared.gate.inside),
 			"max_connections", (json_int_t)config->max_connections,
 			"sockets_max", (json_int_t)in->capacity.sockets,
-			"shards", shards, "log", log_json(in));
+			"tls", tls_json(&tls), "shards", shards, "log", log_json(in));
 	text = json_dumps(all, JSON_COMPACT);
 	json_decref(all);
 	return text;
