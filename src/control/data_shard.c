@@ -216,6 +216,15 @@ static void prefault(struct data_shard *ds)
 	madvise(ds->front.clients, fair * sizeof(*ds->front.clients), MADV_POPULATE_WRITE);
 }
 
+/* Once a second, as the shard's own upkeep. */
+static void on_tls_upkeep(struct timer *t)
+{
+	struct data_shard *ds = container_of(t, struct data_shard, tls_upkeep);
+
+	tls_memory_trim(&ds->tls_memory);
+	timer_set(&ds->shard.timers, t, ds->shard.now_ns + NS_PER_S);
+}
+
 /* What TLS may take on this shard: address space only, memory is touched as it is used. */
 #define TLS_BYTES_PER_CLIENT (64 * KIB)
 #define TLS_BYTES (64 * MIB)
@@ -261,6 +270,8 @@ static int open_front(struct data_shard *ds)
 	if (err)
 		return err;
 	tls_memory_enter(&ds->tls_memory);
+	timer_init(&ds->tls_upkeep, on_tls_upkeep);
+	timer_set(&ds->shard.timers, &ds->tls_upkeep, ds->shard.now_ns + NS_PER_S);
 	err = front_init(&ds->front, &ds->shard, &in->shared, &limits, in->snapshot);
 	if (err)
 		return err;
