@@ -264,8 +264,8 @@ static void who_may_come_in_is_checked(void **state UNUSED)
 						    "`none`"},
 		{"client_auth: none, crl: c", "t.yaml:2:21: warning: listeners[0].tls: `crl` is "
 					      "not used: `client_auth` is `none`"},
-		{"verify_depth: 11",
-		 "t.yaml:2:16: " AT ".verify_depth: `11` is no whole number from 0 to 10"},
+		{"verify_depth: 9",
+		 "t.yaml:2:16: " AT ".verify_depth: `9` is no whole number from 0 to 8"},
 		{"client_auth: request, client_ca: c, tickets: {}",
 		 "t.yaml:2:38: " AT
 		 ": listeners with client authentication issue none: a session that "
