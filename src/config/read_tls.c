@@ -340,6 +340,12 @@ static void check_client_auth(struct loader *l, const struct yaml_node *mapping,
 		return;
 	if (!yaml_find(mapping, "client_ca"))
 		say_error(l, auth->key, "`client_auth` needs `client_ca`");
+	/* wolfSSL has one set of authorities for both: whoever signs the response would vouch
+	 * for clients, too. */
+	if (tls->ocsp.path || tls->ocsp_fetch)
+		say_error(l, yaml_find(mapping, "ocsp")->key,
+			  "`ocsp` and `client_auth` exclude each other: the TLS library staples "
+			  "nothing where clients show certificates");
 	if (!tickets)
 		tls->ticket_lifetime_ns = 0;
 	else if (tls->ticket_lifetime_ns)

@@ -151,8 +151,8 @@ int certificates_read(struct instance *in, const struct config *config, FILE *ou
 	size_t len, old_len;
 	/* Stamped before they are read: what changes meanwhile is a change. */
 	struct watched *files = list_files(config, &len), *old;
-	int err = tls_credentials_create(config, in->shards_len, c->ticket_keys, &findings.findings,
-					 ret_credentials);
+	int err = tls_credentials_create(config, in->shards_len, c->ticket_keys, NULL,
+					 &findings.findings, ret_credentials);
 
 	*errors += findings.errors;
 	*warnings += findings.warnings;

@@ -6,6 +6,7 @@
 
 #include <ringway/tls/file_check.h>
 #include <ringway/tls/identity.h>
+#include <ringway/tls/ocsp.h>
 
 #define PATH_BYTES 256
 
@@ -90,6 +91,29 @@ static void check_twice(struct check *c, struct tls_identity *const *earlier, si
 	}
 }
 
+static void check_ocsp(struct check *c, const struct config_tls *tls,
+		       struct tls_identity *const *identities, size_t len, const char *base)
+{
+	struct tls_staple_request request;
+	struct tls_staple *staple = NULL;
+	char path[PATH_BYTES + 64];
+	const char *detail;
+	size_t index;
+
+	if (tls->ocsp.path) {
+		snprintf(path, sizeof(path), "%s.ocsp.file", base);
+		tls_staple_choose(&tls->ocsp, path, identities, len, c->now_s, &c->findings,
+				  &staple, &index);
+		tls_staple_destroy(staple);
+	}
+	for (size_t i = 0; i < len && tls->ocsp_fetch; i++) {
+		if (!tls_staple_request(identities[i]->chain_pem, &request, &detail))
+			continue;
+		snprintf(path, sizeof(path), "%s.ocsp.fetch", base);
+		say(&c->findings, CONFIG_WARNING, &identities[i]->config->cert, path, detail);
+	}
+}
+
 static void check_listener(struct check *c, size_t index)
 {
 	const struct config_tls *tls = c->config->listeners[index].tls;
@@ -116,9 +140,9 @@ static void check_listener(struct check *c, size_t index)
 	snprintf(path, sizeof(path), "%s.crl", base);
 	if (tls->crl.path)
 		tls_check_crl_file(&tls->crl, path, &c->findings);
-	snprintf(path, sizeof(path), "%s.ocsp.file", base);
-	if (tls->ocsp.path)
-		tls_check_ocsp_file(&tls->ocsp, path, &c->findings);
+	/* Whom a response is about is known when all of them are. */
+	if (own_len == tls->certificates_len)
+		check_ocsp(c, tls, own, own_len, base);
 }
 
 static bool check_listeners(struct check *c)

@@ -14,6 +14,7 @@
 struct tls_door {
 	WOLFSSL_CTX *ctx;
 	const struct tls_identity *identity;
+	const struct tls_staple *staple; /* NULL: nothing is stapled */
 	const struct tls_acceptor *acceptor;
 	uint8_t binding[32]; /* of its tickets, see ticket_keys.h */
 };

@@ -15,10 +15,12 @@
 #include "peer_verify.h"
 #include "session_io.h"
 #include "settings.h"
+#include "staple.h"
 
 struct tls_credentials {
 	struct tls_identity ***identities; /* by listener, then certificate */
 	size_t *identities_len;
+	struct tls_staple ***staples; /* of the identities; NULL: none */
 	struct tls_acceptor *acceptors; /* by listener and shard; those without doors are plain */
 	size_t listeners;
 	unsigned shards;
@@ -132,6 +134,9 @@ static const char *set_up(struct tls_door *door, const struct config_tls *tls)
 	if (tls->client_auth != CONFIG_CLIENT_AUTH_NONE &&
 	    tls_peer_setup(door->ctx, tls, &detail) != 0)
 		return detail;
+	if (door->staple &&
+	    tls_staple_apply(door->ctx, tls, id->chain_pem, door->staple, &detail) != 0)
+		return detail;
 	return set_tickets(door) ? NULL : "the TLS library refuses tickets";
 }
 
@@ -166,6 +171,7 @@ static int open_doors(struct tls_credentials *c, size_t index, const struct conf
 			struct tls_door *door = &a->doors[a->doors_len++];
 
 			door->identity = c->identities[index][i];
+			door->staple = c->staples[index][i];
 			door->acceptor = a;
 			if (!bind_tickets(door, l, client_ca))
 				return -ENOMEM;
@@ -176,6 +182,48 @@ static int open_doors(struct tls_credentials *c, size_t index, const struct conf
 	}
 	return 0;
 }
+
+/* ---- stapling ---- */
+
+static void want_staple(const struct tls_identity *id, const char *path,
+			struct tls_staples *staples, struct tls_findings *findings,
+			struct tls_staple **ret_staple)
+{
+	struct tls_staple_request request;
+	const char *detail;
+
+	/* A warning, since an authority may cease to have a responder at any renewal. */
+	if (tls_staple_request(id->chain_pem, &request, &detail) != 0)
+		findings->say(findings, CONFIG_WARNING, &id->config->cert, path, detail);
+	else if (staples)
+		*ret_staple = staples->on_wanted(staples, id, &request);
+}
+
+static int load_staples(struct tls_credentials *c, size_t index, const struct config_listener *l,
+			struct tls_staples *staples, struct tls_findings *findings, int64_t now_s)
+{
+	struct tls_identity *const *identities = c->identities[index];
+	size_t len = c->identities_len[index], one;
+	struct tls_staple *staple;
+	char path[128];
+	int err;
+
+	c->staples[index] = calloc(len, sizeof(struct tls_staple *));
+	if (!c->staples[index])
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "listener `%s`, ocsp", l->name);
+	for (size_t i = 0; i < len && l->tls->ocsp_fetch; i++)
+		want_staple(identities[i], path, staples, findings, &c->staples[index][i]);
+	if (!l->tls->ocsp.path)
+		return 0;
+	err = tls_staple_choose(&l->tls->ocsp, path, identities, len, now_s, findings, &staple,
+				&one);
+	if (!err)
+		c->staples[index][one] = staple;
+	return err;
+}
+
+/* ---- listeners ---- */
 
 /* What its CAs are is part of what a ticket is bound to. One that cannot be read is
  * tls_peer_setup()'s to say. */
@@ -199,7 +247,8 @@ static void hash_file(const char *path, uint8_t hash[32])
 }
 
 static int load_listener(struct tls_credentials *c, size_t index, const struct config_listener *l,
-			 struct tls_ticket_keys *keys, struct tls_findings *findings, int64_t now_s)
+			 struct tls_ticket_keys *keys, struct tls_staples *staples,
+			 struct tls_findings *findings, int64_t now_s)
 {
 	const struct config_tls *tls = l->tls;
 	const char *detail = NULL;
@@ -220,6 +269,8 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 		else
 			c->identities_len[index]++;
 	}
+	if (!err)
+		err = load_staples(c, index, l, staples, findings, now_s);
 	if (err)
 		return err;
 	hash_file(tls->client_ca.path, client_ca);
@@ -232,8 +283,8 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 }
 
 int tls_credentials_create(const struct config *config, unsigned shards,
-			   struct tls_ticket_keys *keys, struct tls_findings *findings,
-			   struct tls_credentials **ret_credentials)
+			   struct tls_ticket_keys *keys, struct tls_staples *staples,
+			   struct tls_findings *findings, struct tls_credentials **ret_credentials)
 {
 	struct tls_credentials *c = calloc(1, sizeof(*c));
 	int64_t now_s = (int64_t)time(NULL);
@@ -245,8 +296,9 @@ int tls_credentials_create(const struct config *config, unsigned shards,
 	c->shards = shards;
 	c->identities = calloc(c->listeners + 1, sizeof(*c->identities));
 	c->identities_len = calloc(c->listeners + 1, sizeof(*c->identities_len));
+	c->staples = calloc(c->listeners + 1, sizeof(*c->staples));
 	c->acceptors = calloc((c->listeners + 1) * shards, sizeof(*c->acceptors));
-	if (!c->identities || !c->identities_len || !c->acceptors)
+	if (!c->identities || !c->identities_len || !c->staples || !c->acceptors)
 		goto fail;
 	err = 0;
 	for (size_t i = 0; i < c->listeners; i++) {
@@ -254,7 +306,8 @@ int tls_credentials_create(const struct config *config, unsigned shards,
 
 		/* All of them, so that every error is told. */
 		if (config->listeners[i].tls)
-			one = load_listener(c, i, &config->listeners[i], keys, findings, now_s);
+			one = load_listener(c, i, &config->listeners[i], keys, staples, findings,
+					    now_s);
 		if (one)
 			err = one;
 	}
@@ -282,14 +335,20 @@ void tls_credentials_destroy(struct tls_credentials *c)
 		free(a->doors);
 	}
 	for (size_t i = 0; c->identities && c->identities_len && i < c->listeners; i++) {
-		for (size_t k = 0; k < c->identities_len[i]; k++)
+		for (size_t k = 0; k < c->identities_len[i]; k++) {
 			tls_identity_destroy(c->identities[i][k]);
+			if (c->staples && c->staples[i])
+				tls_staple_destroy(c->staples[i][k]);
+		}
+		if (c->staples)
+			free(c->staples[i]);
 		free(c->identities[i]);
 	}
 	tls_callers_destroy(c->callers);
 	free(c->acceptors);
 	free(c->identities);
 	free(c->identities_len);
+	free(c->staples);
 	free(c);
 }
 

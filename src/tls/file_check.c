@@ -7,9 +7,6 @@
 #include "identity_check.h"
 #include "pem.h"
 
-/* A response with its signer's certificate is 2 KiB. */
-#define OCSP_FILE_MAX (64 * KIB)
-
 static void check_authority(struct voice *v, const struct pem_block *block, int64_t now_s)
 {
 	struct arena arena;
@@ -59,7 +56,7 @@ void tls_check_ca_file(const struct config_file *file, const char *path, int64_t
 	pem_file_fini(&text);
 }
 
-/* One DER SEQUENCE that fills the bytes: a response or a list that was cut is none. */
+/* One DER SEQUENCE that fills the bytes: a list that was cut is none. */
 static bool is_der_sequence(const uint8_t *der, size_t len)
 {
 	size_t at = 2, length, bytes;
@@ -105,16 +102,4 @@ void tls_check_crl_file(const struct config_file *file, const char *path, struct
 		voice_say(&v, CONFIG_ERROR, "has no revocation list: %s",
 			  pem_found(text.text, found));
 	pem_file_fini(&text);
-}
-
-void tls_check_ocsp_file(const struct config_file *file, const char *path, struct tls_findings *f)
-{
-	struct voice v = {.findings = f, .file = file, .path = path};
-	struct pem_file response;
-
-	if (pem_file_read(&v, OCSP_FILE_MAX, &response))
-		return;
-	if (!is_der_sequence((const uint8_t *)response.text.ptr, response.text.len))
-		voice_say(&v, CONFIG_ERROR, "is not an OCSP response in DER");
-	pem_file_fini(&response);
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -10,38 +9,29 @@
 #include <wolfssl/wolfcrypt/hash.h>
 
 #include "certificate.h"
-#include "file.h"
 #include "pem.h"
 #include "staple.h"
 #include "x509.h"
 
+/* Those that callers tell apart. */
+static const char issuer_lacks[] = "the certificate's file lacks that of the issuer, behind it";
+static const char about_other[] = "it is about another certificate";
+static const char is_revoked[] = "it says that the certificate is revoked";
+
+static int error_of(const char *detail)
+{
+	return detail == issuer_lacks ? -ENOKEY
+	       : detail == about_other ? -ESRCH
+	       : detail == is_revoked  ? -EKEYREVOKED
+				       : -EINVAL;
+}
+
 /* ---- the identity ---- */
 
-struct pair {
-	uint8_t *leaf, *issuer; /* malloc */
-	size_t leaf_len, issuer_len;
-};
-
-static void pair_fini(struct pair *p)
-{
-	free(p->leaf);
-	free(p->issuer);
-}
-
-static struct span leaf_of(const struct pair *p)
-{
-	return span_of((const char *)p->leaf, p->leaf_len);
-}
-
-static struct span issuer_of(const struct pair *p)
-{
-	return span_of((const char *)p->issuer, p->issuer_len);
-}
-
-static const char *pair_read(struct span chain_pem, struct pair *ret)
+const char *staple_pair_read(struct span chain_pem, struct staple_pair *ret)
 {
 	struct pem_cursor cursor = pem_begin(chain_pem);
-	struct pair p = {0};
+	struct staple_pair p = {0};
 	struct pem_block block;
 
 	while (!p.issuer && pem_next(&cursor, &block)) {
@@ -53,20 +43,128 @@ static const char *pair_read(struct span chain_pem, struct pair *ret)
 			p.issuer = pem_decode(&block, &p.issuer_len);
 	}
 	if (!p.leaf || !p.issuer) {
-		pair_fini(&p);
-		return "the certificate's file lacks that of the issuer, behind it";
+		staple_pair_fini(&p);
+		return issuer_lacks;
 	}
 	*ret = p;
 	return NULL;
 }
 
-/* ---- the response ---- */
+void staple_pair_fini(struct staple_pair *p)
+{
+	free(p->leaf);
+	free(p->issuer);
+}
 
-struct answer {
-	struct span status; /* tag and length included */
-	int64_t this_update_s;
-	int64_t next_update_s;
-};
+static bool open_pair(const struct staple_pair *p, struct x509 *leaf, struct x509 *issuer)
+{
+	return x509_open(span_of((const char *)p->leaf, p->leaf_len), leaf) &&
+	       x509_open(span_of((const char *)p->issuer, p->issuer_len), issuer);
+}
+
+static const char pair_is_bad[] = "the certificate or that of its issuer is malformed";
+
+/* ---- the request ---- */
+
+/* The first http(s) address of RFC 5280 section 4.2.2.1, accessMethod id-ad-ocsp. */
+static const char *responder_find(const struct x509 *leaf, char url[static TLS_STAPLE_URL_MAX])
+{
+	static const struct span access = SPAN("\x2b\x06\x01\x05\x05\x07\x01\x01");
+	static const struct span ocsp = SPAN("\x2b\x06\x01\x05\x05\x07\x30\x01");
+	const char *wrong = "the certificate names no OCSP responder";
+	struct der e, method, location;
+	struct span value;
+
+	if (!x509_extension(leaf, access, &value) || !der_take(&value, DER_SEQUENCE, &e))
+		return wrong;
+	for (value = e.value; der_take(&value, DER_SEQUENCE, &e);) {
+		struct span text;
+		bool good;
+
+		if (!der_take(&e.value, DER_OID, &method) || !span_eq(method.value, ocsp) ||
+		    !der_take(&e.value, DER_CONTEXT(6), &location))
+			continue;
+		text = location.value;
+		wrong = "the address of its OCSP responder is none of http:// or https://";
+		good = text.len < TLS_STAPLE_URL_MAX &&
+		       ((text.len > 7 && span_ieq(span_of(text.ptr, 7), SPAN("http://"))) ||
+			(text.len > 8 && span_ieq(span_of(text.ptr, 8), SPAN("https://"))));
+		for (size_t i = 0; i < text.len && good; i++)
+			good = text.ptr[i] > ' ' && text.ptr[i] < 0x7f;
+		if (!good)
+			continue;
+		memcpy(url, text.ptr, text.len);
+		url[text.len] = 0;
+		return NULL;
+	}
+	return wrong;
+}
+
+static void put(struct tls_staple_request *r, unsigned tag, const void *value, size_t len)
+{
+	r->der[r->len++] = (uint8_t)tag;
+	r->der[r->len++] = (uint8_t)len;
+	memcpy(r->der + r->len, value, len);
+	r->len += len;
+}
+
+/* What is there becomes the value of one element around it; it is shorter than 128 bytes. */
+static void wrap(struct tls_staple_request *r)
+{
+	memmove(r->der + 2, r->der, r->len);
+	r->der[0] = DER_SEQUENCE;
+	r->der[1] = (uint8_t)r->len;
+	r->len += 2;
+}
+
+/* RFC 6960 section 4.1.1, one certificate; without a nonce and with SHA-1, so that the
+ * responder may answer with what it has signed before (RFC 5019 section 2.1). */
+static const char *request_write(const struct x509 *leaf, const struct x509 *issuer,
+				 struct tls_staple_request *r)
+{
+	static const char sha1[] = "\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
+	uint8_t name[WC_SHA_DIGEST_SIZE], key[WC_SHA_DIGEST_SIZE];
+
+	/* RFC 5280 section 4.1.2.2: twenty, and one that keeps it positive. */
+	if (leaf->serial.len > 21)
+		return "the serial number of the certificate is longer than 20 bytes";
+	if (wc_ShaHash((const byte *)leaf->issuer.ptr, (word32)leaf->issuer.len, name) != 0 ||
+	    wc_ShaHash((const byte *)issuer->key_bits.ptr, (word32)issuer->key_bits.len, key) != 0)
+		return "out of memory";
+	r->len = sizeof(sha1) - 1;
+	memcpy(r->der, sha1, r->len);
+	put(r, DER_OCTET_STRING, name, sizeof(name));
+	put(r, DER_OCTET_STRING, key, sizeof(key));
+	put(r, DER_INTEGER, leaf->serial.ptr, leaf->serial.len);
+	wrap(r); /* CertID */
+	wrap(r); /* Request */
+	wrap(r); /* requestList */
+	wrap(r); /* TBSRequest */
+	wrap(r); /* OCSPRequest */
+	return NULL;
+}
+
+int tls_staple_request(struct span chain_pem, struct tls_staple_request *ret,
+		       const char **ret_detail)
+{
+	struct x509 leaf, issuer;
+	struct staple_pair pair;
+	const char *wrong = staple_pair_read(chain_pem, &pair);
+
+	if (!wrong) {
+		wrong = open_pair(&pair, &leaf, &issuer) ? responder_find(&leaf, ret->url)
+							 : pair_is_bad;
+		if (!wrong)
+			wrong = request_write(&leaf, &issuer, ret);
+		staple_pair_fini(&pair);
+	}
+	if (!wrong)
+		return 0;
+	*ret_detail = wrong;
+	return error_of(wrong);
+}
+
+/* ---- the response ---- */
 
 /* RFC 6960 section 4.1.1: the hashes are of the issuer's name and of its key's bits. */
 static bool is_about(struct span id, const struct x509 *leaf, const struct x509 *issuer)
@@ -102,7 +200,7 @@ static bool is_about(struct span id, const struct x509 *leaf, const struct x509 
 	       span_eq(serial.value, leaf->serial);
 }
 
-static const char *malformed = "it is no OCSP response";
+static const char malformed[] = "it is no OCSP response";
 
 /* RFC 6960 section 4.2.1, down to the list of single answers. */
 static const char *answers_find(struct span der, struct span *ret_answers)
@@ -137,7 +235,7 @@ static const char *answers_find(struct span der, struct span *ret_answers)
 	return NULL;
 }
 
-static const char *answer_read(struct span single, struct answer *ret)
+static const char *answer_read(struct span single, struct staple_answer *ret)
 {
 	struct der e;
 
@@ -155,15 +253,16 @@ static const char *answer_read(struct span single, struct answer *ret)
 	return NULL;
 }
 
-static const char *answer_find(struct span der, const struct pair *p, struct answer *ret)
+const char *staple_answer_find(struct span der, const struct staple_pair *p,
+			       struct staple_answer *ret)
 {
 	struct x509 leaf, issuer;
 	struct span answers;
 	const char *wrong;
 	struct der e, id;
 
-	if (!x509_open(leaf_of(p), &leaf) || !x509_open(issuer_of(p), &issuer))
-		return "the certificate or that of its issuer is malformed";
+	if (!open_pair(p, &leaf, &issuer))
+		return pair_is_bad;
 	wrong = answers_find(der, &answers);
 	if (wrong)
 		return wrong;
@@ -173,16 +272,11 @@ static const char *answer_find(struct span der, const struct pair *p, struct ans
 		if (is_about(id.value, &leaf, &issuer))
 			return answer_read(e.value, ret);
 	}
-	return "it is about another certificate";
+	return about_other;
 }
 
-static const char *answer_judge(const struct answer *a, int64_t now_s)
+static const char *times_judge(const struct staple_answer *a, int64_t now_s)
 {
-	switch ((uint8_t)a->status.ptr[0]) {
-	case DER_CONTEXT(0): break;
-	case DER_EXPLICIT(1): return "it says that the certificate is revoked";
-	default: return "it says that the certificate is unknown";
-	}
 	if (now_s < a->this_update_s)
 		return "its time has not begun (thisUpdate)";
 	if (now_s > a->next_update_s)
@@ -190,23 +284,37 @@ static const char *answer_judge(const struct answer *a, int64_t now_s)
 	return NULL;
 }
 
+static const char *status_judge(const struct staple_answer *a)
+{
+	switch ((uint8_t)a->status.ptr[0]) {
+	case DER_CONTEXT(0): return NULL;
+	case DER_EXPLICIT(1): return is_revoked;
+	default: return "it says that the certificate is unknown";
+	}
+}
+
 /* Signed by the issuer, or by whom the issuer has entitled to (section 4.2.2.2). */
-static const char *signature_judge(struct span der, const struct pair *p)
+static const char *signature_judge(struct span der, const struct staple_pair *p)
 {
 	WOLFSSL_CERT_MANAGER *manager = wolfSSL_CertManagerNew();
 	CertStatus *status = calloc(1, sizeof(*status)); /* 5.5 writes to it in any case */
 	byte *copy = malloc(der.len);
 	const char *wrong = "out of memory";
+	int verdict;
 
 	if (!manager || !status || !copy)
 		goto out;
 	memcpy(copy, der.ptr, der.len);
 	wrong = "it is not signed for the issuer of the certificate";
-	if (wolfSSL_CertManagerEnableOCSP(manager, 0) == WOLFSSL_SUCCESS &&
+	if (wolfSSL_CertManagerEnableOCSP(manager, 0) != WOLFSSL_SUCCESS ||
 	    wolfSSL_CertManagerLoadCABuffer(manager, p->issuer, (long)p->issuer_len,
-					    WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
-	    wolfSSL_CertManagerCheckOCSPResponse(manager, copy, (int)der.len, NULL, status, NULL,
-						 NULL) == WOLFSSL_SUCCESS)
+					    WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS)
+		goto out;
+	verdict = wolfSSL_CertManagerCheckOCSPResponse(manager, copy, (int)der.len, NULL, status,
+						       NULL, NULL);
+	/* Bad news are signed, too. */
+	if (verdict == WOLFSSL_SUCCESS || verdict == OCSP_CERT_REVOKED ||
+	    verdict == OCSP_CERT_UNKNOWN)
 		wrong = NULL;
 out:
 	free(copy);
@@ -218,26 +326,29 @@ out:
 int tls_staple_parse(struct span der, struct span chain_pem, int64_t now_s,
 		     struct tls_staple **ret_staple, const char **ret_detail)
 {
+	struct staple_answer a = {0};
+	struct staple_pair p;
 	struct tls_staple *s;
-	struct answer a = {0};
-	struct pair p;
 	const char *wrong = der.len > TLS_STAPLE_MAX ? "it is larger than 16 KiB" : NULL;
 
 	if (!wrong)
-		wrong = pair_read(chain_pem, &p);
+		wrong = staple_pair_read(chain_pem, &p);
 	if (wrong) {
 		*ret_detail = wrong;
-		return -EINVAL;
+		return error_of(wrong);
 	}
-	wrong = answer_find(der, &p, &a);
+	wrong = staple_answer_find(der, &p, &a);
 	if (!wrong)
-		wrong = answer_judge(&a, now_s);
+		wrong = times_judge(&a, now_s);
 	if (!wrong)
 		wrong = signature_judge(der, &p);
-	pair_fini(&p);
+	/* Last, so that only whom we believe can say that the certificate is revoked. */
+	if (!wrong)
+		wrong = status_judge(&a);
+	staple_pair_fini(&p);
 	if (wrong) {
 		*ret_detail = wrong;
-		return -EINVAL;
+		return error_of(wrong);
 	}
 	s = malloc(sizeof(*s) + der.len);
 	if (!s) {
@@ -250,78 +361,16 @@ int tls_staple_parse(struct span der, struct span chain_pem, int64_t now_s,
 	return 0;
 }
 
-int tls_staple_load(const char *path, struct span chain_pem, int64_t now_s,
-		    struct tls_staple **ret_staple, const char **ret_detail)
+struct tls_staple *tls_staple_copy(const struct tls_staple *s)
 {
-	char *der;
-	size_t len;
-	int err;
+	struct tls_staple *copy = malloc(sizeof(*s) + s->len);
 
-	err = file_read(path, TLS_STAPLE_MAX, &der, &len);
-	if (err) {
-		*ret_detail = err == -EFBIG ? "it is larger than 16 KiB" : "it cannot be read";
-		return err;
-	}
-	err = tls_staple_parse(span_of(der, len), chain_pem, now_s, ret_staple, ret_detail);
-	free(der);
-	return err;
+	if (copy)
+		memcpy(copy, s, sizeof(*s) + s->len);
+	return copy;
 }
 
 void tls_staple_destroy(struct tls_staple *s)
 {
 	free(s);
-}
-
-/* ---- handshakes ---- */
-
-/* wolfSSL does not write to what it gets here. Where there is nothing to staple it gets what
- * is no response: that leaves the handshake without one, while an error of ours would end
- * it. */
-static int on_wanted(void *owner, const char *url UNUSED, int url_len UNUSED,
-		     unsigned char *request UNUSED, int request_len UNUSED,
-		     unsigned char **ret_response)
-{
-	static unsigned char nothing[1];
-	const struct tls_staple *s = ((const struct tls_staple_slot *)owner)->current;
-
-	if (!s || time(NULL) > s->next_update_s) {
-		*ret_response = nothing;
-		return sizeof(nothing);
-	}
-	*ret_response = (unsigned char *)(uintptr_t)s->der;
-	return (int)s->len;
-}
-
-static void on_done(void *owner UNUSED, unsigned char *response UNUSED)
-{
-}
-
-int tls_staple_apply(WOLFSSL_CTX *ctx, const struct config_tls *config, struct span chain_pem,
-		     struct tls_staple_slot *slot, const char **ret_detail)
-{
-	struct pair p;
-	int err = 0;
-
-	if (config->client_auth != CONFIG_CLIENT_AUTH_NONE) {
-		*ret_detail = "nothing can be stapled on a listener with client_auth";
-		return -ENOTSUP;
-	}
-	*ret_detail = pair_read(chain_pem, &p);
-	if (*ret_detail)
-		return -EINVAL;
-	/* A certificate without a responder's address is stapled to as well, so there is one
-	 * that is never asked. The option for it comes with looking after clients'
-	 * certificates only; there are none. Both calls set callbacks of their own, so ours
-	 * come after them. */
-	if (wolfSSL_CTX_EnableOCSPStapling(ctx) != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_EnableOCSP(ctx, WOLFSSL_OCSP_URL_OVERRIDE) != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_SetOCSP_OverrideURL(ctx, "http://staple.invalid/") != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_SetOCSP_Cb(ctx, on_wanted, on_done, slot) != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_load_verify_buffer(ctx, p.issuer, (long)p.issuer_len,
-					   WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS) {
-		*ret_detail = "the TLS library refuses to staple";
-		err = -ENOTSUP;
-	}
-	pair_fini(&p);
-	return err;
 }

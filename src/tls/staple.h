@@ -1,9 +1,10 @@
 /* Stapling in wolfSSL's handshakes.
  *
  * wolfSSL as a server asks for the response when a handshake needs it, by a callback that
- * is meant to go to the responder. Ours hands out what is in the slot, so it never waits.
- * wolfSSL then checks the response again and keeps it until its time is over; a newer one
- * is asked for after that.
+ * is meant to go to the responder. Ours hands out the staple of the context, so it never
+ * waits. wolfSSL then checks it again and keeps it until its time is over; from then on
+ * our callback has nothing, and handshakes go on without one. A newer staple comes with a
+ * new context.
  *
  * For that check it takes the issuer into the context as an authority, who could then
  * vouch for clients, too. So this is refused for listeners that ask clients for
@@ -18,15 +19,30 @@
 #include <ringway/config/config.h>
 #include <ringway/tls/ocsp.h>
 
-/* Belongs to the shard of the context, outlives the context, and is written between two
- * turns; the staple that it had may go at once. */
-struct tls_staple_slot {
-	const struct tls_staple *current; /* NULL: nothing is stapled */
-};
-
-/* 0, or -errno and what is wrong, a constant. -ENOTSUP: on such a listener, or in this
- * wolfSSL, nothing can be stapled. */
+/* The staple outlives the context. 0, or -errno and what is wrong, a constant. -ENOTSUP: on
+ * such a listener, or in this wolfSSL, nothing can be stapled. */
 int tls_staple_apply(WOLFSSL_CTX *ctx, const struct config_tls *config, struct span chain_pem,
-                     struct tls_staple_slot *slot, const char **ret_detail);
+                     const struct tls_staple *staple, const char **ret_detail);
+
+/* ---- parts of tls_staple_parse() ---- */
+
+/* The certificate and that of its issuer, DER. */
+struct staple_pair {
+	uint8_t *leaf, *issuer; /* malloc */
+	size_t leaf_len, issuer_len;
+};
+/* NULL, or what is wrong. */
+const char *staple_pair_read(struct span chain_pem, struct staple_pair *ret);
+void staple_pair_fini(struct staple_pair *p);
+
+struct staple_answer {
+	struct span status; /* tag and length included; never empty */
+	int64_t this_update_s;
+	int64_t next_update_s;
+};
+/* The one in the response that is about the certificate; who has signed it, and whether it is
+ * good, is not looked at. NULL, or what is wrong. */
+const char *staple_answer_find(struct span der, const struct staple_pair *p,
+                               struct staple_answer *ret);
 
 #endif

@@ -15,15 +15,19 @@ struct tls_caller;
 struct tls_credentials;
 struct tls_findings;
 struct tls_identity;
+struct tls_staples;
 struct tls_ticket_keys;
 
 /* Once, before anything else of TLS, on any thread. -ENOMEM. */
 int tls_init(void);
 
-/* Nothing to do for listeners without TLS and services without https:// targets. Reads the files; every finding is said. `keys`
- * outlive it; the config may go. -EINVAL when there were errors, -ENOMEM. */
+/* Nothing to do for listeners without TLS and services without https:// targets. Reads the
+ * files; every finding is said. `keys` outlive it; the config may go. `staples` is asked
+ * meanwhile for what listeners with ocsp.fetch staple; NULL: there is nobody to fetch it.
+ * -EINVAL when there were errors, -ENOMEM. */
 int tls_credentials_create(const struct config *config, unsigned shards,
-                           struct tls_ticket_keys *keys, struct tls_findings *findings,
+                           struct tls_ticket_keys *keys, struct tls_staples *staples,
+                           struct tls_findings *findings,
                            struct tls_credentials **ret_credentials);
 void tls_credentials_destroy(struct tls_credentials *c); /* takes NULL */
 

@@ -10,8 +10,5 @@ void tls_check_ca_file(const struct config_file *file, const char *path, int64_t
                        struct tls_findings *f);
 /* PEM revocation lists, at least one, each a well-formed one. */
 void tls_check_crl_file(const struct config_file *file, const char *path, struct tls_findings *f);
-/* A DER response (RFC 6960): readable, and one as a whole. Whom it is about and until when
- * is looked at when it is stapled, since it is replaced more often than anything else. */
-void tls_check_ocsp_file(const struct config_file *file, const char *path, struct tls_findings *f);
 
 #endif

@@ -43,7 +43,6 @@ static const char everything[] =
 	"    suites: [TLS_CHACHA20_POLY1305_SHA256, TLS_AES_256_GCM_SHA384, "
 	"TLS_AES_128_GCM_SHA256]\n"
 	"    tickets: off\n"
-	"    ocsp: {file: a.ocsp}\n"
 	"- address: ':444'\n"
 	"  tls:\n"
 	"    certificates: [{cert: a, key: b}]\n"
@@ -58,6 +57,8 @@ static const char everything[] =
 	"    ocsp: {fetch: true}\n"
 	"- address: ':445'\n"
 	"  tls: {certificates: [{cert: a, key: b}], client_auth: require, client_ca: c}\n"
+	"- address: ':446'\n"
+	"  tls: {certificates: [{cert: a, key: b}], ocsp: {file: a.ocsp}}\n"
 	"services: {a: {respond: {}, routes: [{path: /}]}}\n";
 
 static void keys_of_a_listener_are_read(void **state UNUSED)
@@ -88,8 +89,6 @@ static void keys_of_a_listener_are_read(void **state UNUSED)
 	expect_numbers(t->groups, t->groups_len, groups, ARRAY_LEN(groups));
 	expect_numbers(t->suites, t->suites_len, suites, ARRAY_LEN(suites));
 	assert_int_equal(t->ticket_lifetime_ns, 0);
-	assert_string_equal(t->ocsp.path, "a.ocsp");
-	assert_false(t->ocsp_fetch);
 	t = c->listeners[1].tls;
 	assert_int_equal(t->min_version, 0x0303);
 	expect_numbers(t->groups, t->groups_len, &groups[3], 1);
@@ -101,6 +100,9 @@ static void keys_of_a_listener_are_read(void **state UNUSED)
 	t = c->listeners[2].tls;
 	assert_int_equal(t->client_auth, CONFIG_CLIENT_AUTH_REQUIRE);
 	assert_int_equal(t->ticket_lifetime_ns, 0);
+	t = c->listeners[3].tls;
+	assert_string_equal(t->ocsp.path, "a.ocsp");
+	assert_false(t->ocsp_fetch);
 	config_destroy(c);
 }
 
@@ -266,6 +268,12 @@ static void who_may_come_in_is_checked(void **state UNUSED)
 					      "not used: `client_auth` is `none`"},
 		{"verify_depth: 9",
 		 "t.yaml:2:16: " AT ".verify_depth: `9` is no whole number from 0 to 8"},
+		{"client_auth: request, client_ca: c, ocsp: {fetch: true}",
+		 "t.yaml:2:38: " AT ": `ocsp` and `client_auth` exclude each other: the TLS library "
+		 "staples nothing where clients show certificates"},
+		{"ocsp: {file: o}, client_auth: require, client_ca: c",
+		 "t.yaml:2:2: " AT ": `ocsp` and `client_auth` exclude each other: the TLS library "
+		 "staples nothing where clients show certificates"},
 		{"client_auth: request, client_ca: c, tickets: {}",
 		 "t.yaml:2:38: " AT
 		 ": listeners with client authentication issue none: a session that "

@@ -79,6 +79,19 @@ static void a_file_without_tls_says_nothing(void **state UNUSED)
 	expect("gateway: {port: 80}\n" SERVICES("example.com"), "");
 }
 
+static void a_certificate_that_no_response_can_be_fetched_for_is_said(void **state UNUSED)
+{
+	expect("listeners:\n"
+	       "  - address: 127.0.0.1:443\n"
+	       "    tls:\n"
+	       "      certificates: [{cert: chain.pem, key: p256.key}]\n"
+	       "      ocsp: {fetch: true}\n" SERVICES("api.example.org"),
+	       "t.yaml:4:29: warning: listeners[0].tls.ocsp.fetch: chain.pem: the certificate names "
+	       "no OCSP responder\n"
+	       "    4 |       certificates: [{cert: chain.pem, key: p256.key}]\n"
+	       "      |                             ^^^^^^^^^\n");
+}
+
 static void each_finding_is_at_the_name_of_its_file(void **state UNUSED)
 {
 	expect("gateway: {port: 80}\n"
@@ -90,7 +103,9 @@ static void each_finding_is_at_the_name_of_its_file(void **state UNUSED)
 	       "      client_auth: request\n"
 	       "      client_ca: p256.pem\n"
 	       "      crl: root.pem\n"
-	       "      ocsp: {file: cut.ocsp}\n" SERVICES("nowhere.test"),
+	       "  - address: 127.0.0.1:444\n"
+	       "    tls: {certificates: [{cert: chain.pem, key: p256.key}], ocsp: {file: cut.ocsp}}\n"
+	       SERVICES("nowhere.test"),
 	       "t.yaml:5:45: error: listeners[0].tls.certificates[0].key: p384.key: the key does not "
 	       "match the certificate (/CN=not-a-name-then)\n"
 	       "    5 |       certificates: [{cert: chain.pem, key: \"p384.key\"}, {cert: sha1.pem, "
@@ -109,10 +124,11 @@ static void each_finding_is_at_the_name_of_its_file(void **state UNUSED)
 	       "`CERTIFICATE`\n"
 	       "    8 |       crl: root.pem\n"
 	       "      |            ^^^^^^^^\n"
-	       "t.yaml:9:20: error: listeners[0].tls.ocsp.file: cut.ocsp: is not an OCSP response in "
-	       "DER\n"
-	       "    9 |       ocsp: {file: cut.ocsp}\n"
-	       "      |                    ^^^^^^^^\n");
+	       "t.yaml:10:74: error: listeners[1].tls.ocsp.file: cut.ocsp: it is no OCSP response\n"
+	       "   10 |     tls: {certificates: [{cert: chain.pem, key: p256.key}], ocsp: {file: "
+	       "cut.ocsp}}\n"
+	       "      |                                                                          "
+	       "^^^^^^^^\n");
 }
 
 #define LINE_4                                                                                     \
@@ -176,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_certificates_say_nothing),
 		cmocka_unit_test(a_file_without_tls_says_nothing),
+		cmocka_unit_test(a_certificate_that_no_response_can_be_fetched_for_is_said),
 		cmocka_unit_test(each_finding_is_at_the_name_of_its_file),
 		cmocka_unit_test(a_host_that_no_certificate_is_for_is_said),
 		cmocka_unit_test(of_two_certificates_for_one_name_the_first_is_used),

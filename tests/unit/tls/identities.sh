@@ -154,5 +154,4 @@ head -c 300000 /dev/zero | tr '\0' 'x' >big.pem
 openssl ca -config ca.cnf -gencrl -keyfile root.key -cert root.pem -crldays 30 -out crl.pem
 cat root.pem p256.pem >with_leaf.pem
 sed '2s/^MI/MA/' crl.pem >damaged_crl.pem
-printf '\060\003\012\001\001' >whole.ocsp
 printf '\060\004\012\001\001' >cut.ocsp

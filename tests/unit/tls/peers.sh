@@ -131,5 +131,17 @@ answer other good.index root good -ndays 7
 cp server.index index.txt
 openssl ca -config ca.cnf -revoke server.pem -keyfile root.key -cert root.pem
 answer revoked index.txt root server -ndays 7
+
+# asking NAME ACCESS: a certificate with that authorityInfoAccess
+asking() {
+	issue "$1" root "/CN=$1" -addext "authorityInfoAccess=$2"
+	cat "$1.pem" root.pem >"$1-chain.pem"
+	openssl ocsp -issuer root.pem -cert "$1.pem" -no_nonce -reqout "$1.request"
+}
+asking asked0 'caIssuers;URI:http://ca.test/,OCSP;URI:http://127.0.0.1:80/'
+asking asked1 'OCSP;URI:ldap://ocsp.test/a,OCSP;email:a@b.c,OCSP;URI:https://ocsp.test/b?c=d'
+asking ldap 'OCSP;URI:ldap://ocsp.test/a'
+asking issuers 'caIssuers;URI:http://ca.test/'
+asking spaced 'OCSP;URI:http://ocsp.test/a b'
 printf '0\003\012\001\003' >later.ocsp
 head -c 17000 /dev/zero >large.ocsp
