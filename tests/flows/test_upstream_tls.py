@@ -16,7 +16,6 @@ from harness.nginx import SMALL, Nginx
 from harness.process import eventually, free_port, patience
 from harness.ringway import Ringway
 
-# plain: what it would be without any demand; asking: with client certificates.
 NGINX_TLS = """
     log_format tls '$request_uri $ssl_server_name $ssl_session_reused $ssl_protocol $connection '
                    '$ssl_client_s_dn';
@@ -61,9 +60,9 @@ def nginx_with_tls(site, protocols="TLSv1.2 TLSv1.3", cache="none", tickets="on"
     with Nginx(NGINX_TLS.format(port=port, site=site, protocols=protocols, cache=cache,
                                 tickets=tickets, more=more, small=SMALL)) as nginx:
         nginx.tls_port = port
-        nginx.tls_log = lambda: [dict(zip(
-            ("path", "name", "reused", "version", "connection", "client"), line.split(None, 5)))
-            for line in (nginx.folder / "tls.log").read_text().splitlines()]
+        columns = ("path", "name", "reused", "version", "connection", "client")
+        nginx.tls_log = lambda: [dict(zip(columns, line.split(None, 5))) for line in
+                                 (nginx.folder / "tls.log").read_text().splitlines()]
         yield nginx
 
 
@@ -160,6 +159,7 @@ def test_a_request_over_tls(ca, site, version):
             Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
         assert get(gateway).body == SMALL.encode()
         assert gateway.record(path="/small")["connect_us"] > 0
+        assert eventually(nginx.tls_log)
         (line,) = nginx.tls_log()
         assert line["version"] == version
         assert line["name"] == "-"  # an address is no name
@@ -177,6 +177,7 @@ def test_a_connection_is_kept(ca, site):
             Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
         for _ in range(50):
             assert get(gateway).body == SMALL.encode()
+        assert eventually(lambda: len(nginx.tls_log()) == 50)
         assert len({line["connection"] for line in nginx.tls_log()}) == 1
 
 
@@ -194,3 +195,355 @@ def test_large_bodies_arrive_equal_both_ways(ca, site, version):
                 assert hashlib.sha256(stored).digest() == hashlib.sha256(body).digest()
                 got = client.get(f"/store/{size}").body
                 assert hashlib.sha256(got).digest() == hashlib.sha256(body).digest()
+
+
+def test_an_answer_that_ends_with_the_connection(ca, site):
+    """RFC 9112 section 9.8: whole with close_notify, cut without."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+
+    def says_goodbye(conn):
+        read_head(conn)
+        conn.sendall(head + b"all of it")
+        conn.unwrap()
+
+    def cuts(conn):
+        read_head(conn)
+        conn.sendall(head + b"a part of")
+        time.sleep(0.2)
+        socket.socket(fileno=conn.detach()).close()
+
+    with TlsOrigin(site, says_goodbye) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+        assert get(gateway).body == b"all of it"
+    with TlsOrigin(site, cuts) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway, \
+            RawClient(gateway.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert not client.rest().endswith(b"0\r\n\r\n")  # no last chunk
+        assert gateway.record(cause="upstream_closed")["status"] == 200
+
+
+# ---- who is spoken to ----
+
+def test_a_private_authority_is_not_the_systems(site):
+    with TlsOrigin(site, answer_all) as origin, Ringway(service(origin.port)) as gateway:
+        refused(gateway, 502, "upstream_certificate_untrusted")
+        assert eventually(lambda: origin.errors)
+        assert "ALERT" in origin.errors[0].upper()  # it is told why
+
+
+def test_another_authority_of_the_same_name_is_refused(site, tmp_path):
+    twin = Authority(tmp_path)
+    with TlsOrigin(site, answer_all) as origin, \
+            Ringway(service(origin.port, f"ca: {twin.cert}")) as gateway:
+        refused(gateway, 502, "upstream_certificate_untrusted")
+
+
+@pytest.mark.parametrize("name,days", [("old", (-10, -1)), ("young", (1, 10))])
+def test_a_certificate_that_is_not_in_its_days_is_refused(ca, name, days):
+    cert = ca.issue(name, ["127.0.0.1"], days=days)
+    with TlsOrigin(cert, answer_all) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+        refused(gateway, 502, "upstream_certificate_expired")
+
+
+def test_a_certificate_for_clients_is_refused(ca):
+    cert = ca.issue("for-clients", ["127.0.0.1"], usage="clientAuth")
+    with TlsOrigin(cert, answer_all) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+        refused(gateway, 502, "upstream_certificate_untrusted")
+
+
+# Certificate's names; what is asked for (server_name, else the address); is it right?
+NAMES = [
+    (["127.0.0.1"], None, True),
+    (["127.0.0.2"], None, False),
+    (["localhost"], None, False),
+    (["a.test", "b.test"], "b.test", True),
+    (["a.test"], "A.TEST", True),
+    (["a.test"], "b.test", False),
+    (["*.a.test"], "x.a.test", True),
+    (["*.a.test"], "x.y.a.test", False),
+    (["*.a.test"], "a.test", False),
+    (["127.0.0.1"], "a.test", False),
+    ([], "names.test", False),  # the common name is none (RFC 9525 section 2)
+]
+
+
+@pytest.mark.parametrize("names,asked,right", NAMES)
+def test_names(ca, names, asked, right):
+    cert = ca.issue("names.test", names)
+    tls = f"ca: {ca.cert}" + (f", server_name: {asked}" if asked else "")
+    with TlsOrigin(cert, answer_all) as origin, Ringway(service(origin.port, tls)) as gateway:
+        if right:
+            assert get(gateway).body == b"ok"
+        else:
+            refused(gateway, 502, "upstream_certificate_name")
+        # RFC 6066 section 3: no addresses
+        assert origin.names == [asked]
+
+
+def test_the_name_in_the_url_is_sent_and_verified(ca, site):
+    with nginx_with_tls(site) as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {ca.cert}", host="localhost")) as gateway:
+        assert get(gateway).body == SMALL.encode()
+        assert eventually(lambda: [x["name"] for x in nginx.tls_log()] == ["localhost"])
+
+
+def test_nothing_is_verified_when_told_so(other_ca):
+    cert = other_ca.issue("wrong", ["wrong.test"], days=(-10, -1))
+    with TlsOrigin(cert, answer_all) as origin, \
+            Ringway(service(origin.port, "verify: false")) as gateway:
+        assert get(gateway).body == b"ok"
+        assert "WARNING    service up does not verify" in gateway.process.stderr
+
+
+def test_client_certificates(ca, site):
+    cert = ca.issue("we", usage="clientAuth")
+    more = f"ssl_verify_client on; ssl_client_certificate {ca.cert};"
+    ours = f"ca: {ca.cert}, client_cert: {cert.cert}, client_key: {cert.key}"
+    with nginx_with_tls(site, more=more) as nginx:
+        with Ringway(service(nginx.tls_port, ours)) as gateway:
+            assert get(gateway).body == SMALL.encode()
+            assert eventually(lambda: [x["client"] for x in nginx.tls_log()] == ["CN=we"])
+        with Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
+            assert get(gateway).status == 400  # nginx's own answer
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_origin_that_ends_without_our_certificate(ca, site, version):
+    with TlsOrigin(site, answer_all, client_ca=ca) as origin:
+        origin.context.minimum_version = origin.context.maximum_version = version
+        with Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+            refused(gateway, 502, "upstream_tls_failed")
+
+
+# ---- what goes wrong ----
+
+def raw_origin(script):
+    """A plain listener; `script(sock)` for each connection. Its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            sock, _ = listener.accept()
+            threading.Thread(target=script, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def test_an_origin_that_speaks_plain_http(ca):
+    def script(sock):
+        sock.recv(4096)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        sock.recv(4096)
+
+    with Ringway(service(raw_origin(script), f"ca: {ca.cert}")) as gateway:
+        refused(gateway, 502, "upstream_tls_failed")
+
+
+def test_an_origin_that_never_answers_the_handshake(ca):
+    held = []
+    with Ringway(service(raw_origin(held.append), f"ca: {ca.cert}",
+                         more="timeouts: {connect: 300ms}")) as gateway:
+        began = time.monotonic()
+        refused(gateway, 504, "upstream_tls_timeout")
+        assert 0.25 < time.monotonic() - began < patience(3)
+
+
+def test_an_origin_that_dies_in_the_handshake(ca, site):
+    """It reads the hello, sends a part of its flight, and is gone."""
+    inner = TlsOrigin(site, answer_all)
+
+    def script(sock):
+        hello = sock.recv(65536)
+        with socket.create_connection(("127.0.0.1", inner.port)) as behind:
+            behind.sendall(hello)
+            flight = behind.recv(65536)
+        sock.sendall(flight[:len(flight) // 2])
+        time.sleep(0.1)
+        sock.close()
+
+    with inner, Ringway(service(raw_origin(script), f"ca: {ca.cert}")) as gateway:
+        for _ in range(3):
+            refused(gateway, 502, "upstream_tls_failed")
+        assert eventually(lambda: gateway.status()["shards"][0]["upstream_busy"] == 0)
+
+
+def test_an_origin_that_dies_in_the_answer(ca, site):
+    def script(conn):
+        read_head(conn)
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        socket.socket(fileno=conn.detach()).close()
+
+    with TlsOrigin(site, script) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway, \
+            RawClient(gateway.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"half" in client.rest()
+        assert eventually(lambda: gateway.record(cause="upstream_closed"))
+
+
+def test_the_next_target_is_tried(ca, site):
+    wrong = ca.issue("wrong-name", ["wrong.test"])
+    with TlsOrigin(site, answer_all) as good, TlsOrigin(wrong, answer_all) as bad, Ringway(f"""
+up:
+  targets: [{{url: "https://127.0.0.1:{bad.port}"}}, {{url: "https://127.0.0.1:{good.port}"}}]
+  tls: {{ca: {ca.cert}}}
+  retry: {{attempts: 1}}
+  routes: [{{path: "/*"}}]
+""") as gateway:
+        for _ in range(4):
+            with RawClient(gateway.port) as client:
+                client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+                assert client.response().status == 200
+        assert any(r["attempts"] == 2 for r in gateway.records())
+
+
+# ---- sessions ----
+
+@pytest.mark.parametrize("version,tickets", [("TLSv1.3", "on"), ("TLSv1.2", "on"),
+                                             ("TLSv1.2", "off")])
+def test_sessions_are_resumed(ca, site, version, tickets):
+    with nginx_with_tls(site, version, cache="shared:all:1m", tickets=tickets) as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
+        for _ in range(6):
+            assert get(gateway, "/close").body == SMALL.encode()
+        assert eventually(lambda: len(nginx.tls_log()) == 6)  # it logs after the answer
+        assert [line["reused"] for line in nginx.tls_log()] == ["."] + 5 * ["r"]
+
+
+def test_many_connections_at_once_resume_by_one_session(ca, site):
+    """Each has a copy: what one of them learns does not spoil what the others offer."""
+    with nginx_with_tls(site) as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
+        for _ in range(5):
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(RawClient(gateway.port)) for _ in range(16)]
+                for client in clients:
+                    client.send(b"GET /close HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert [c.response().status for c in clients] == 16 * [200]
+        assert eventually(lambda: len(nginx.tls_log()) == 80)
+        reused = [line["reused"] for line in nginx.tls_log()]
+        assert set(reused[16:]) == {"r"}
+
+
+def test_an_origin_that_forgot_its_sessions(ca, site):
+    with nginx_with_tls(site) as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
+        assert get(gateway, "/close").status == 200
+        nginx.end()
+        assert nginx.start()
+        assert get(gateway, "/close").status == 200
+        assert eventually(lambda: len(nginx.tls_log()) == 2)
+        assert nginx.tls_log()[-1]["reused"] == "."
+
+
+def test_an_origin_that_ends_connections_that_resume(ca, site):
+    """The hello of one that would resume carries pre_shared_key; a full one is tried at once,
+    for a request of any method."""
+    inner = TlsOrigin(site, answer_once)
+    refusals = []
+
+    def script(sock):
+        hello = sock.recv(65536)
+        if b"\x00\x29" in hello[-400:] and not refusals:
+            refusals.append(hello)
+            sock.sendall(b"\x15\x03\x03\x00\x02\x02\x33")  # decrypt_error
+            sock.close()
+            return
+        with socket.create_connection(("127.0.0.1", inner.port)) as behind:
+            behind.sendall(hello)
+            pipe(behind, sock)
+
+    with inner, Ringway(service(raw_origin(script), f"ca: {ca.cert}")) as gateway:
+        for _ in range(3):
+            with RawClient(gateway.port) as client:
+                client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+                assert client.response().status == 200
+        assert len(refusals) == 1
+
+
+def answer_once(conn):
+    head = read_head(conn)
+    while not head.endswith(b"abc"):
+        head += conn.recv(100)
+    conn.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+
+
+def pipe(a, b):
+    def copy(source, to):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                to.sendall(piece)
+            to.shutdown(socket.SHUT_WR)
+
+    back = threading.Thread(target=copy, args=(b, a), daemon=True)
+    back.start()
+    copy(a, b)
+    back.join(patience(5))
+    b.close()
+
+
+# ---- changes ----
+
+def test_a_reload_with_another_authority(ca, other_ca, site):
+    """Neither a kept connection nor a session of the old one is used any more."""
+    with nginx_with_tls(site) as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
+        assert get(gateway).status == 200
+        assert get(gateway, "/close").status == 200
+        gateway.write_config(service(nginx.tls_port, f"ca: {other_ca.cert}"))
+        assert gateway.admin("reload").returncode == 0
+        refused(gateway, 502, "upstream_certificate_untrusted")
+        gateway.write_config(service(nginx.tls_port, f"ca: {ca.cert}"))
+        assert gateway.admin("reload").returncode == 0
+        assert get(gateway).status == 200
+
+
+def test_a_file_with_other_authorities(ca, other_ca, site, tmp_path):
+    """The same path, so the same endpoint: what the file holds counts."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(ca.cert.read_text())
+    with nginx_with_tls(site) as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {bundle}")) as gateway:
+        assert get(gateway).status == 200
+        bundle.write_text(other_ca.cert.read_text())
+        assert gateway.admin("reload").returncode == 0
+        refused(gateway, 502, "upstream_certificate_untrusted")
+        bundle.write_text(other_ca.cert.read_text() + ca.cert.read_text())
+        assert gateway.admin("reload").returncode == 0
+        assert get(gateway).status == 200
+        assert eventually(lambda: len(nginx.tls_log()) == 2)
+        assert nginx.tls_log()[-1]["reused"] == "."
+
+
+def test_services_with_other_settings_share_nothing(ca, other_ca, site):
+    with nginx_with_tls(site) as nginx, Ringway(f"""
+good:
+  url: https://127.0.0.1:{nginx.tls_port}
+  tls: {{ca: {ca.cert}}}
+  routes: [{{path: /small}}]
+bad:
+  url: https://127.0.0.1:{nginx.tls_port}
+  tls: {{ca: {other_ca.cert}}}
+  routes: [{{path: /close}}]
+""") as gateway:
+        assert get(gateway, "/small").status == 200
+        assert get(gateway, "/close").status == 502
+        assert get(gateway, "/small").status == 200
+
+
+@pytest.mark.parametrize("content,message", [
+    ("", "is empty"), ("no PEM", "no certificate of an authority"), (None, "cannot be read")])
+def test_a_wrong_file_stops_the_start_by_name(content, message, tmp_path):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    gateway = Ringway(service(1, f"ca: {path}"))
+    with pytest.raises(AssertionError) as told:
+        gateway.start()
+    gateway.discard()
+    assert message in str(told.value)
+    assert "services.up.tls" in str(told.value)
