@@ -222,6 +222,8 @@ static void read_hello(struct client *c)
 		return;
 	case TLS_HELLO_DONE: break;
 	}
+	conn->rx->end = conn->rx->begin +
+			(uint32_t)tls_hello_join(block_begin(conn->rx), block_len(conn->rx));
 	acceptor = tls_credentials_acceptor(f->snapshot->credentials, c->listener->index,
 					    f->shard->index);
 	c->handshake = tls_session_accept(acceptor, &hello, conn, &cause);

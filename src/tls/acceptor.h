@@ -28,6 +28,7 @@ struct tls_acceptor {
 	enum config_client_auth client_auth;
 	uint32_t verify_depth;
 	uint16_t min_version;
+	uint8_t groups; /* bits, see hello.h */
 	bool strict_sni;
 };
 

@@ -159,6 +159,7 @@ static int open_doors(struct tls_credentials *c, size_t index, const struct conf
 		a->client_auth = tls->client_auth;
 		a->verify_depth = tls->verify_depth;
 		a->min_version = tls->min_version;
+		a->groups = tls_group_bits(tls->groups, tls->groups_len);
 		a->strict_sni = tls->strict_sni;
 		a->ticket_rotate_s = (uint32_t)(tls->ticket_rotate_ns / NS_PER_S);
 		/* A resumed session skips the certificate request. */

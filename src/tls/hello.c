@@ -37,6 +37,7 @@ enum { MESSAGE_CLIENT_HELLO = 1, MESSAGE_HEADER_BYTES = 4 };
 /* Section 4.2. */
 enum {
 	EXTENSION_SERVER_NAME = 0,
+	EXTENSION_SUPPORTED_GROUPS = 10,
 	EXTENSION_SIGNATURE_ALGORITHMS = 13,
 	EXTENSION_ALPN = 16,
 	EXTENSION_SESSION_TICKET = 35, /* RFC 5077 */
@@ -219,6 +220,29 @@ static void join_payloads(struct span bytes, const struct message *m, uint8_t *o
 	}
 }
 
+size_t tls_hello_join(char *bytes, size_t len)
+{
+	struct message m = {.size = 0};
+	struct tls_hello ignored;
+	uint8_t *to, *from, *end;
+
+	must(walk_records(span_of(bytes, len), &m, &ignored) == TLS_HELLO_DONE);
+	from = (uint8_t *)bytes;
+	end = from + len;
+	to = from + RECORD_HEADER_BYTES;
+	for (size_t i = 0; i < m.payloads; i++) {
+		size_t payload = number(from + 3, 2);
+
+		memmove(to, from + RECORD_HEADER_BYTES, payload);
+		to += payload;
+		from += RECORD_HEADER_BYTES + payload;
+	}
+	memmove(to, from, (size_t)(end - from));
+	bytes[3] = (char)(m.size >> 8);
+	bytes[4] = (char)m.size;
+	return len - (size_t)(from - to);
+}
+
 /* ---- fields ---- */
 
 /* Bytes that are still to be read. */
@@ -327,6 +351,31 @@ static uint8_t read_signatures(struct reader *r, struct rest data)
 	return ALERT_NONE;
 }
 
+uint8_t tls_hello_group(size_t number)
+{
+	switch (number) {
+	case 0x0017: return TLS_HELLO_P256;
+	case 0x0018: return TLS_HELLO_P384;
+	case 0x001d: return TLS_HELLO_X25519;
+	case 0x11ec: return TLS_HELLO_X25519MLKEM768;
+	default: return 0;
+	}
+}
+
+/* Section 4.2.7. */
+static uint8_t read_groups(struct reader *r, struct rest data)
+{
+	struct rest groups;
+	size_t group;
+
+	if (!take_only_vector(&data, 2, 2, &groups) || groups.len % 2)
+		return ALERT_DECODE_ERROR;
+	r->hello->has_groups = true;
+	while (take_number(&groups, 2, &group))
+		r->hello->groups |= tls_hello_group(group);
+	return ALERT_NONE;
+}
+
 static void offer(struct tls_hello *hello, size_t version)
 {
 	if (version == TLS13)
@@ -430,6 +479,7 @@ static uint8_t read_extension(struct reader *r, size_t type, struct rest data, b
 {
 	switch (type) {
 	case EXTENSION_SERVER_NAME: return read_server_name(r, data);
+	case EXTENSION_SUPPORTED_GROUPS: return read_groups(r, data);
 	case EXTENSION_SIGNATURE_ALGORITHMS: return read_signatures(r, data);
 	case EXTENSION_ALPN: return read_alpn(r, data);
 	case EXTENSION_SUPPORTED_VERSIONS: return read_versions(r, data);

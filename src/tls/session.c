@@ -183,6 +183,13 @@ struct tls_session *tls_session_accept(const struct tls_acceptor *a, const struc
 		tls_send_alert(c, 70); /* protocol_version */
 		return NULL;
 	}
+	/* The library would ask for a key of a group that the client has not named, where
+	 * RFC 8446 section 4.1.1 wants an end. */
+	if (hello->has_groups && !(hello->groups & a->groups)) {
+		*ret_cause = ACCESS_TLS_NOTHING_SHARED;
+		tls_send_alert(c, 40); /* handshake_failure */
+		return NULL;
+	}
 	t = create(door->ctx, c);
 	if (!t)
 		goto fail;
@@ -373,7 +380,10 @@ static enum access_cause cause_of(struct tls_session *t, int err)
 
 	if (t->send_failed)
 		return ACCESS_OUT_OF_MEMORY;
-	if (err == FATAL_ERROR && wolfSSL_get_alert_history(t->ssl, &alerts) == WOLFSSL_SUCCESS &&
+	/* PARSE_ERROR: with TLS 1.3 an alert in the clear, which a client sends that has no
+	 * keys yet or does not use them (RFC 8446 section 6.2 lets it). */
+	if ((err == FATAL_ERROR || err == PARSE_ERROR) &&
+	    wolfSSL_get_alert_history(t->ssl, &alerts) == WOLFSSL_SUCCESS &&
 	    alerts.last_rx.code >= 0)
 		return ACCESS_TLS_CLIENT_ALERT;
 	cause = t->peer ? tls_peer_cause(err, t->peer) : ACCESS_OK;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include <ringway/base/base.h>
+#include <ringway/tls/hello.h>
 
 static const struct {
 	uint16_t number;
@@ -57,17 +58,36 @@ static bool is_built_group(uint16_t group)
 	}
 }
 
-bool tls_set_groups(WOLFSSL_CTX *ctx, const uint16_t *numbers, size_t numbers_len)
+static int pick_groups(const uint16_t *numbers, size_t numbers_len,
+		       int groups[WOLFSSL_MAX_GROUP_COUNT])
 {
 	static const uint16_t all[] = {TLS_GROUP_X25519MLKEM768, WOLFSSL_ECC_X25519,
 				       WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
 	const uint16_t *wanted = numbers_len ? numbers : all;
 	size_t len = numbers_len ? numbers_len : ARRAY_LEN(all);
-	int groups[WOLFSSL_MAX_GROUP_COUNT];
 	int built = 0;
 
 	for (size_t i = 0; i < len && built < WOLFSSL_MAX_GROUP_COUNT; i++)
 		if (is_built_group(wanted[i]))
 			groups[built++] = wanted[i];
+	return built;
+}
+
+bool tls_set_groups(WOLFSSL_CTX *ctx, const uint16_t *numbers, size_t len)
+{
+	int groups[WOLFSSL_MAX_GROUP_COUNT];
+	int built = pick_groups(numbers, len, groups);
+
 	return built && wolfSSL_CTX_set_groups(ctx, groups, built) == WOLFSSL_SUCCESS;
+}
+
+uint8_t tls_group_bits(const uint16_t *numbers, size_t len)
+{
+	int groups[WOLFSSL_MAX_GROUP_COUNT];
+	int built = pick_groups(numbers, len, groups);
+	uint8_t bits = 0;
+
+	for (int i = 0; i < built; i++)
+		bits |= tls_hello_group((size_t)groups[i]);
+	return bits;
 }

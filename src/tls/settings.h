@@ -18,4 +18,7 @@ bool tls_set_suites(WOLFSSL_CTX *ctx, const uint16_t *numbers, size_t len);
 /* Those that the library lacks are left out. False: it has none. */
 bool tls_set_groups(WOLFSSL_CTX *ctx, const uint16_t *numbers, size_t len);
 
+/* The same groups as bits (hello.h). */
+uint8_t tls_group_bits(const uint16_t *numbers, size_t len);
+
 #endif

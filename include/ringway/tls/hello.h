@@ -17,6 +17,9 @@
 
 enum tls_hello_result { TLS_HELLO_DONE, TLS_HELLO_MORE, TLS_HELLO_BAD };
 
+/* Groups that there are names for in the configuration, as bits of a set. */
+enum { TLS_HELLO_X25519 = 1, TLS_HELLO_P256 = 2, TLS_HELLO_P384 = 4, TLS_HELLO_X25519MLKEM768 = 8 };
+
 /* Bytes of the handshake message with its four of header: what one record holds (RFC 8446
  * section 5.1). Real ones have 200 to 600, with post-quantum keys and tickets up to 4,000. */
 #define TLS_HELLO_MAX 16384
@@ -43,6 +46,8 @@ struct tls_hello {
 	 * curves are not looked at. */
 	bool accepts_ecdsa;
 	bool accepts_rsa;
+	bool has_groups;
+	uint8_t groups; /* of supported_groups, TLS_HELLO_X25519 and so on */
 	bool has_alpn;
 	bool alpn_http11;
 	bool alpn_h2;
@@ -57,6 +62,14 @@ struct tls_hello {
 /* `bytes` are all that came since the connection began. *ret_hello is untouched on MORE; on
  * BAD it has only a cause and an alert. What follows the message's last record is not read. */
 enum tls_hello_result tls_hello_read(struct span bytes, struct tls_hello *ret_hello);
+
+/* The bit of a group by its number (RFC 8446 section 4.2.7); 0 for all others. */
+uint8_t tls_hello_group(size_t number);
+
+/* Makes one record of those that a hello came in, of bytes that were DONE. The TLS library
+ * wants the message's header in one piece; what the records are is in no transcript. Returns
+ * how many bytes there are now, with what follows. */
+size_t tls_hello_join(char *bytes, size_t len);
 
 /* The record of a fatal alert in the clear (RFC 8446 sections 5.1 and 6). */
 void tls_alert_record(uint8_t alert, uint8_t out[static 7]);

@@ -696,6 +696,98 @@ static void what_real_clients_send_is_understood(void **state UNUSED)
 	}
 }
 
+/* ---- groups ---- */
+
+static void groups_are_known_by_their_numbers(void **state UNUSED)
+{
+	static const struct {
+		struct span list;
+		bool is_bad;
+		uint8_t groups;
+	} cases[] = {
+		{SPAN("\0\x02\0\x17"), false, TLS_HELLO_P256},
+		{SPAN("\0\x08\0\x1d\0\x17\0\x18\x11\xec"), false,
+		 TLS_HELLO_X25519 | TLS_HELLO_P256 | TLS_HELLO_P384 | TLS_HELLO_X25519MLKEM768},
+		/* P-521, GREASE, a finite field. */
+		{SPAN("\0\x06\0\x19\x1a\x1a\x01\0"), false, 0},
+		{SPAN("\0\0"), true, 0},
+		{SPAN("\0\x03\0\x17\0"), true, 0},
+		{SPAN("\0\x04\0\x17"), true, 0},
+		{SPAN("\0\x02\0\x17\0"), true, 0},
+	};
+	static struct bytes message, records;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct row row = OK("4.2.7", "", 0, EXT(BOTH, ANYSIGS));
+		struct tls_hello hello;
+
+		row.extensions[2] = (struct extension){10, cases[i].list};
+		put_message(&message, &row);
+		records.len = 0;
+		put_records(&records, span_of(message.at, message.len), 16384);
+		assert_int_equal(read_every_way(span_of(records.at, records.len), &hello, NULL),
+				 cases[i].is_bad ? TLS_HELLO_BAD : TLS_HELLO_DONE);
+		if (cases[i].is_bad) {
+			assert_int_equal(hello.alert, DECODE);
+		} else {
+			assert_true(hello.has_groups);
+			assert_int_equal(hello.groups, cases[i].groups);
+		}
+	}
+}
+
+static void a_hello_without_groups_is_told_from_one_with_none_of_ours(void **state UNUSED)
+{
+	static const struct row row = OK("4.2.7", "", 0, EXT(BOTH, ANYSIGS));
+	static struct bytes message, records;
+	struct tls_hello hello;
+
+	put_message(&message, &row);
+	records.len = 0;
+	put_records(&records, span_of(message.at, message.len), 16384);
+	assert_int_equal(read_every_way(span_of(records.at, records.len), &hello, NULL),
+			 TLS_HELLO_DONE);
+	assert_false(hello.has_groups);
+}
+
+/* ---- one record of many ---- */
+
+static void records_are_joined_and_what_follows_stays(void **state UNUSED)
+{
+	static const size_t payloads[] = {16384, 1, 2, 3, 4, 100, 333};
+	static const struct span after[] = {SPAN(""), SPAN("\x14\x03\x03\0\x01\x01 and more")};
+	static const size_t sizes[] = {100, 517, TLS_HELLO_RECORDS_MAX};
+	static struct bytes message, records, whole;
+
+	for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+		put_padded(&message, sizes[s]);
+		for (size_t p = 0; p < ARRAY_LEN(payloads) * ARRAY_LEN(after); p++) {
+			struct span tail = after[p % ARRAY_LEN(after)];
+
+			whole.len = records.len = 0;
+			put_records(&whole, span_of(message.at, message.len), 16384);
+			put(&whole, tail);
+			put_records(&records, span_of(message.at, message.len),
+				    payloads[p / ARRAY_LEN(after)]);
+			put(&records, tail);
+			assert_int_equal(tls_hello_join(records.at, records.len), whole.len);
+			assert_memory_equal(records.at, whole.at, whole.len);
+		}
+	}
+}
+
+static void the_longest_message_is_joined(void **state UNUSED)
+{
+	static struct bytes message, records, whole;
+
+	put_padded(&message, TLS_HELLO_MAX);
+	whole.len = records.len = 0;
+	put_records(&whole, span_of(message.at, message.len), 16384);
+	put_records(&records, span_of(message.at, message.len), 16);
+	assert_int_equal(tls_hello_join(records.at, records.len), whole.len);
+	assert_memory_equal(records.at, whole.at, whole.len);
+}
+
 static void an_alert_is_one_fatal_record(void **state UNUSED)
 {
 	uint8_t record[7];
@@ -714,6 +806,10 @@ int main(void)
 		cmocka_unit_test(a_longer_message_is_refused_at_its_header),
 		cmocka_unit_test(so_many_records_and_no_more_are_read),
 		cmocka_unit_test(what_real_clients_send_is_understood),
+		cmocka_unit_test(groups_are_known_by_their_numbers),
+		cmocka_unit_test(a_hello_without_groups_is_told_from_one_with_none_of_ours),
+		cmocka_unit_test(records_are_joined_and_what_follows_stays),
+		cmocka_unit_test(the_longest_message_is_joined),
 		cmocka_unit_test(an_alert_is_one_fatal_record),
 	};
 
