@@ -81,7 +81,7 @@ packages_build=(
 packages_test=(
 	libcmocka-dev clang libclang-rt-dev python3 python3-pytest
 	'nginx-light|nginx|nginx-core|nginx-full' haproxy wrk curl openssl libssl-dev
-	'linux-perf|linux-perf-any' iproute2 procps
+	'linux-perf|linux-perf-any' iproute2 procps mandoc
 )
 # Those that bring a service, by the names of their packages and units.
 services=(nginx haproxy)
