@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from harness.process import BINARY
+from harness.certs import Authority
 from harness.nginx import Nginx
+from harness.process import BINARY
 
 
 def pytest_configure(config):
@@ -23,3 +24,27 @@ def full():
 def nginx():
     with Nginx() as server:
         yield server
+
+
+# The names of all certificates that the listeners of the TLS tests have.
+SITE = ["a.test", "*.b.test", "localhost"]
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def site(ca):
+    return ca.issue("a.test", SITE)
+
+
+@pytest.fixture(scope="session")
+def site_rsa(ca):
+    return ca.issue("a-rsa.test", SITE, kind="rsa")
+
+
+@pytest.fixture(scope="session")
+def other_site(ca):
+    return ca.issue("other.test", ["other.test", "exact.b.test"])

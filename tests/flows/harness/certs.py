@@ -27,7 +27,7 @@ class Authority:
         self.cert = self.folder / "ca.pem"
         self.key = self.folder / "ca.key"
         new_key(self.key)
-        openssl("req", "-x509", "-new", "-key", self.key, "-days", "30", "-subj", f"/CN={name}",
+        openssl("req", "-x509", "-new", "-key", self.key, "-days", "365", "-subj", f"/CN={name}",
                 "-addext", "basicConstraints=critical,CA:TRUE",
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", self.cert)
         (self.folder / "index.txt").write_text("")
@@ -44,7 +44,7 @@ new_certs_dir = {self.folder}
 certificate = {self.cert}
 private_key = {self.key}
 default_md = sha256
-default_days = 30
+default_days = 90
 default_crl_days = 30
 policy = any
 copy_extensions = none

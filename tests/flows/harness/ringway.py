@@ -78,7 +78,7 @@ class Ringway:
     def start(self):
         """Starts and waits for /ready. A port that somebody took meanwhile is picked again."""
         for attempt in range(3):
-            self.port, self.metrics_port = free_port(), free_port()
+            self.pick_ports()
             self.write_config()
             self.process = Process([BINARY, "run", self.config_path], self.folder,
                                    f"run{attempt}", self.env, self._limit_fds)
@@ -90,6 +90,9 @@ class Ringway:
         code = self.process.child.poll()
         self.process.kill()
         raise AssertionError(f"ringway is not ready, exit code {code}:\n{self.said()}")
+
+    def pick_ports(self):
+        self.port, self.metrics_port = free_port(), free_port()
 
     def _limit_fds(self):
         if self.fd_limit:
