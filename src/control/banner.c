@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <ringway/shard/uring.h>
+#include <ringway/tls/session.h>
 
 #include "instance.h"
 #include "library_text.h"
@@ -64,6 +65,14 @@ static bool speaks_tls(const struct config_service *s)
 	return false;
 }
 
+static bool has_tls_listener(const struct config *config)
+{
+	for (size_t i = 0; i < config->listeners_len; i++)
+		if (config->listeners[i].tls)
+			return true;
+	return false;
+}
+
 static void print_tls(const struct config *config)
 {
 	struct tls_library library = tls_library();
@@ -115,6 +124,10 @@ void banner_print(const struct instance *in, const struct config *config)
 		size_text(b, (double)c->idle_connection_bytes * config->max_connections),
 		size_text(d, (double)front_exchange_bytes()), BLOCKS_PER_CLIENT,
 		BLOCK_STRIDE / KIB);
+	if (has_tls_listener(config))
+		fprintf(stderr, "             with TLS about %s more each while idle, %s in all\n",
+			size_text(a, TLS_SESSION_IDLE_BYTES),
+			size_text(b, (double)TLS_SESSION_IDLE_BYTES * config->max_connections));
 	fprintf(stderr, "  ready      generation %llu\n",
 		(unsigned long long)in->snapshot->generation);
 }

@@ -1,12 +1,14 @@
 """What `ringway status` says of TLS: each handshake is counted once, under what became of it."""
 
+import contextlib
+import re
 import time
 
 import pytest
 
 from harness.client import RawClient
 from harness.process import patience
-from harness.tls import V13, Tls, ask, connected, context
+from harness.tls import V12, V13, Tls, ask, connected, context
 
 
 @pytest.fixture
@@ -92,6 +94,22 @@ def test_memory_of_sessions_that_have_gone_goes_back(ca, gateway):
     assert after["fallbacks"] == before["fallbacks"]
     # A shard looks once a second which of its spans have stayed empty.
     settled(gateway, lambda _: arena_kib(gateway.process.pid) < most_kib / 2)
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+def test_an_idle_session_costs_what_the_banner_says(ca, gateway, version):
+    said = re.search(r"with TLS about ([0-9.]+) KiB more each", gateway.process.stderr)
+    ctx = context(ca, version, version)
+    with contextlib.ExitStack() as held:
+        def memory_with(sessions):
+            for _ in range(sessions):
+                ask(held.enter_context(connected(gateway.tls_port, ctx)))
+            return gateway.status()["tls"]["memory"]["in_use_bytes"]
+
+        # A context keeps something of its first session.
+        before = memory_with(1)
+        each_kib = (memory_with(100) - before) / 100 / 1024
+    assert each_kib == pytest.approx(float(said[1]), rel=0.1)
 
 
 def test_a_gateway_without_handshakes_does_not_speak_of_them(gateway):
