@@ -103,6 +103,18 @@ void h1_client_close(struct h1_client *c)
 		conn_close(&c->conn);
 }
 
+void h1_client_fini(struct h1_client *c)
+{
+	struct conn_codec *k = c->conn.codec;
+
+	if (k)
+		k->ops->gone(k);
+	else
+		tls_session_destroy(c->session);
+	c->conn.codec = NULL;
+	c->session = NULL;
+}
+
 /* Tells the owner, who releases or aborts; with no owner the connection just ends. */
 static void fail(struct h1_client *c, enum access_cause cause)
 {

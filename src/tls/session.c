@@ -218,18 +218,6 @@ bool tls_session_signs_with_rsa(const struct tls_session *t)
 
 /* ---- the handshake, as a client ---- */
 
-/* Copies go out and come in: a session of the library is changed by the connection that has
- * it (a new ticket, a new secret), so that two that share one would spoil it. Before 5.7 the
- * library copies by itself and has no such function. */
-static WOLFSSL_SESSION *copy_of(WOLFSSL_SESSION *saved)
-{
-#if LIBWOLFSSL_VERSION_HEX >= 0x05007002
-	return wolfSSL_SESSION_dup(saved);
-#else
-	return wolfSSL_SESSION_up_ref(saved) == WOLFSSL_SUCCESS ? saved : NULL;
-#endif
-}
-
 void tls_saved_forget(struct tls_saved *s)
 {
 	if (s->session)
@@ -237,6 +225,12 @@ void tls_saved_forget(struct tls_saved *s)
 	s->session = NULL;
 }
 
+/* Before 5.7 the library keeps nothing to resume by without its cache, which all shards
+ * would share; each handshake is a full one there. */
+#if LIBWOLFSSL_VERSION_HEX >= 0x05007002
+
+/* Copies go out and come in: a session of the library is changed by the connection that has
+ * it (a new ticket, a new secret), so that two that share one would spoil it. */
 static void offer_saved(struct tls_session *t)
 {
 	struct tls_saved *saved = t->calling->saved;
@@ -248,7 +242,7 @@ static void offer_saved(struct tls_session *t)
 		tls_saved_forget(saved);
 		return;
 	}
-	session = copy_of(saved->session);
+	session = wolfSSL_SESSION_dup(saved->session);
 	if (!session)
 		return;
 	t->calling->resuming = wolfSSL_set_session(t->ssl, session) == WOLFSSL_SUCCESS;
@@ -270,10 +264,22 @@ void tls_session_keep(struct tls_session *t)
 	if (!session)
 		return;
 	tls_saved_forget(calling->saved);
-	calling->saved->session = copy_of(session);
+	calling->saved->session = wolfSSL_SESSION_dup(session);
 	memcpy(calling->saved->settings, calling->settings, TLS_SETTINGS_BYTES);
 	wolfSSL_SESSION_free(session);
 }
+
+#else
+
+static void offer_saved(struct tls_session *t UNUSED)
+{
+}
+
+void tls_session_keep(struct tls_session *t UNUSED)
+{
+}
+
+#endif
 
 bool tls_session_is_resuming(const struct tls_session *t)
 {

@@ -35,6 +35,8 @@ int upstreams_init(struct upstreams *u, struct shard *shard, uint32_t conns, uin
 
 void upstreams_fini(struct upstreams *u)
 {
+	for (uint32_t i = 0; u->slots && i < u->slots_used_ever; i++)
+		h1_client_fini(&u->slots[i].h1);
 	for (uint32_t i = 0; u->endpoints && i < u->endpoints_used; i++)
 		tls_saved_forget(&u->endpoints[i].tls_saved);
 	if (u->endpoints)

@@ -83,5 +83,8 @@ int h1_client_connect(struct h1_client *c, const struct address *to,
 void h1_client_begin(struct h1_client *c, const struct h1_client_timeouts *timeouts);
 /* An idle one. */
 void h1_client_close(struct h1_client *c);
+/* When the shard does not run any more: whatever state it is in, what TLS has of it goes
+ * back. */
+void h1_client_fini(struct h1_client *c);
 
 #endif

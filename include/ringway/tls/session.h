@@ -51,7 +51,8 @@ bool tls_session_signs_with_rsa(const struct tls_session *t);
 struct tls_session *tls_session_connect(const struct tls_caller *a, struct conn *c,
                                         const char *server_name, struct tls_saved *saved);
 /* A client's, after some bytes have come behind the handshake, as a ticket of TLS 1.3 would
- * have: what the next connection may resume by is saved. Once; later calls do nothing. */
+ * have: what the next connection may resume by is saved. Once; later calls do nothing.
+ * Nothing before wolfSSL 5.7. */
 void tls_session_keep(struct tls_session *t);
 /* Whether a client's handshake has offered a saved session; another one, after a failure,
  * would not. */

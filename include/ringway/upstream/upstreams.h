@@ -61,7 +61,7 @@ struct upstreams {
 /* `conns`: open ones at most; of these `idle_max` idle. -ENOMEM. */
 int upstreams_init(struct upstreams *u, struct shard *shard, uint32_t conns, uint32_t idle_max,
                    struct h1_parser *parser);
-/* On a thread that is in the shard's TLS memory. */
+/* When the shard does not run any more, on a thread that is in its TLS memory. */
 void upstreams_fini(struct upstreams *u);
 
 /* What the endpoint's name means now; len 0: it does not resolve. */
