@@ -39,22 +39,36 @@ int tls_init(void)
 
 /* ---- tickets ---- */
 
+/* A ticket's nonce is one more than that of the ticket which was shown for it, in one byte;
+ * from 5.9 on wolfSSL lets the handshake fail that would come to 256. So a byte of ours behind
+ * the library's counts them, and after so many there is a full handshake. */
+#define TICKETS_IN_A_ROW 250
+
 static int on_ticket(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
 		     unsigned char *tag, int seal, unsigned char *ticket, int len, int *ret_len,
 		     void *arg)
 {
+	uint8_t *age = tls_session_ticket_age(ssl);
 	const struct tls_door *door = arg;
 	const struct tls_acceptor *a = door->acceptor;
 	uint64_t now_s = clock_unix_us() / 1000000;
+	enum tls_ticket_verdict opened;
 
-	*ret_len = len;
-	if (seal)
+	if (seal) {
+		ticket[len] = *age; /* the library leaves room for as much as 32 bytes */
+		*ret_len = len + 1;
 		return tls_ticket_seal(a->keys, door->binding, now_s, a->ticket_rotate_s, name, iv,
-				       tag, ticket, (uint32_t)len)
+				       tag, ticket, (uint32_t)len + 1)
 			       ? WOLFSSL_TICKET_RET_OK
 			       : WOLFSSL_TICKET_RET_REJECT;
-	switch (tls_ticket_open(a->keys, door->binding, now_s, a->ticket_rotate_s,
-				a->ticket_lifetime_s, name, iv, tag, ticket, (uint32_t)len)) {
+	}
+	opened = tls_ticket_open(a->keys, door->binding, now_s, a->ticket_rotate_s,
+				 a->ticket_lifetime_s, name, iv, tag, ticket, (uint32_t)len);
+	if (opened == TLS_TICKET_UNKNOWN || ticket[len - 1] >= TICKETS_IN_A_ROW)
+		return WOLFSSL_TICKET_RET_REJECT;
+	*age = ticket[len - 1] + 1;
+	*ret_len = len - 1;
+	switch (opened) {
 	case TLS_TICKET_OPEN: return WOLFSSL_TICKET_RET_OK;
 	case TLS_TICKET_OPEN_RENEW:
 		/* With 1.3 every handshake brings a new ticket, and CREATE would be a refusal. */

@@ -43,6 +43,7 @@ struct tls_session {
 	uint64_t sent_ns; /* the last time that something was */
 	uint32_t sent;    /* since the last pause */
 	uint32_t barren;
+	uint8_t ticket_age;
 	bool established;
 	bool signs_with_rsa;
 	bool send_failed;
@@ -108,6 +109,13 @@ static int on_library_send(WOLFSSL *ssl UNUSED, char *from, int len, void *arg)
 		left -= n;
 	}
 	return len;
+}
+
+uint8_t *tls_session_ticket_age(WOLFSSL *ssl)
+{
+	struct tls_session *t = wolfSSL_GetIOReadCtx(ssl);
+
+	return &t->ticket_age;
 }
 
 void tls_session_set_io(WOLFSSL_CTX *ctx)
@@ -260,6 +268,14 @@ void tls_session_keep(struct tls_session *t)
 	if (calling->kept)
 		return;
 	calling->kept = true;
+	/* Whoever offers a session of TLS 1.2 offers that version alone. It is not renewed,
+	 * and not offered again where it was refused, so that a server that has learnt 1.3
+	 * is found out. */
+	if (calling->resuming && wolfSSL_version(t->ssl) < 0x0304) {
+		if (!wolfSSL_session_reused(t->ssl))
+			tls_saved_forget(calling->saved);
+		return;
+	}
 	session = wolfSSL_get1_session(t->ssl);
 	if (!session)
 		return;
