@@ -447,6 +447,22 @@ def test_an_origin_that_forgot_its_sessions(ca, site):
         assert nginx.tls_log()[-1]["reused"] == "."
 
 
+def test_an_origin_that_has_learnt_tls_1_3(ca, site):
+    """One connection may still offer to resume, and so the older version only."""
+    with nginx_with_tls(site, "TLSv1.2") as nginx, \
+            Ringway(service(nginx.tls_port, f"ca: {ca.cert}")) as gateway:
+        for _ in range(3):
+            assert get(gateway, "/close").status == 200
+        nginx.end()
+        nginx.more = nginx.more.replace("ssl_protocols TLSv1.2", "ssl_protocols TLSv1.2 TLSv1.3")
+        assert nginx.start()
+        for _ in range(3):
+            assert get(gateway, "/close").status == 200
+        assert eventually(lambda: len(nginx.tls_log()) == 6)
+        assert [line["version"] for line in nginx.tls_log()][:3] == 3 * ["TLSv1.2"]
+        assert [line["version"] for line in nginx.tls_log()][-2:] == 2 * ["TLSv1.3"]
+
+
 @resumes
 def test_an_origin_that_ends_connections_that_resume(ca, site):
     """The hello of one that would resume carries pre_shared_key; a full one is tried at once,
@@ -555,3 +571,27 @@ def test_a_wrong_file_stops_the_start_by_name(content, message, tmp_path):
     gateway.discard()
     assert message in str(told.value)
     assert "services.up.tls" in str(told.value)
+
+
+def test_clients_that_leave_during_the_handshake(ca, site):
+    """At every moment of it: whatever there is by then of connection and session goes back."""
+    inner = TlsOrigin(site, answer_all)
+
+    def slowly(sock):
+        with socket.create_connection(("127.0.0.1", inner.port)) as behind, \
+                contextlib.suppress(OSError):
+            behind.sendall(sock.recv(65536))
+            flight = behind.recv(65536)
+            for i in range(0, len(flight), 100):
+                sock.sendall(flight[i:i + 100])
+                time.sleep(0.01)
+            behind.sendall(sock.recv(65536))
+
+    with inner, Ringway(service(raw_origin(slowly), f"ca: {ca.cert}")) as gateway:
+        before = gateway.gauges()
+        for i in range(40):
+            client = RawClient(gateway.port)
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(i * 0.005)
+            client.reset()
+        assert eventually(lambda: gateway.gauges() == before)
