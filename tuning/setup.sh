@@ -76,6 +76,7 @@ fi
 packages_build=(
 	gcc libc6-dev make meson ninja-build 'pkgconf|pkg-config'
 	liburing-dev libxxhash-dev libjemalloc-dev libfyaml-dev libjansson-dev libc-ares-dev
+	'libcurl4-gnutls-dev|libcurl4-openssl-dev'
 	autoconf automake libtool
 )
 packages_test=(

@@ -1,5 +1,8 @@
 /* The process's certificates: read at start, on reload, and when a file has changed.
  *
+ * OCSP responses that are fetched are another's (staples.h), who has all of this read again
+ * when there is a new one.
+ *
  * A thread of its own looks at the files once a second; one that has changed, and then has
  * stood still for a second, makes control have all of them read again. What is wrong then is
  * said and changes nothing.
@@ -17,6 +20,7 @@
 #include <ringway/tls/ticket_keys.h>
 
 #include "instance.h"
+#include "staples.h"
 
 /* What tells one content of a file from another without reading it. */
 struct stamp {
@@ -34,6 +38,7 @@ struct watched {
 /* `lock` guards `files`: the config thread writes, the watcher reads. */
 struct certificates {
 	struct tls_ticket_keys *ticket_keys;
+	struct staples *staples;
 	pthread_mutex_t lock;
 	struct watched *files;
 	size_t files_len;
@@ -151,9 +156,11 @@ int certificates_read(struct instance *in, const struct config *config, FILE *ou
 	size_t len, old_len;
 	/* Stamped before they are read: what changes meanwhile is a change. */
 	struct watched *files = list_files(config, &len), *old;
-	int err = tls_credentials_create(config, in->shards_len, c->ticket_keys, NULL,
-					 &findings.findings, ret_credentials);
+	int err = tls_credentials_create(config, in->shards_len, c->ticket_keys,
+					 staples_begin(c->staples), &findings.findings,
+					 ret_credentials);
 
+	staples_end(c->staples, !err);
 	*errors += findings.errors;
 	*warnings += findings.warnings;
 	/* After an error, too: another try needs another change. */
@@ -217,7 +224,7 @@ int certificates_watch(struct instance *in)
 	int err = -pthread_create(&c->watcher, NULL, watch, in);
 
 	c->has_watcher = !err;
-	return err;
+	return err ? err : staples_start(c->staples);
 }
 
 int certificates_init(struct instance *in)
@@ -227,7 +234,11 @@ int certificates_init(struct instance *in)
 
 	if (!err)
 		err = tls_ticket_keys_create(&c->ticket_keys);
+	if (!err)
+		err = staples_create(in, &c->staples);
 	if (err) {
+		if (c)
+			tls_ticket_keys_destroy(c->ticket_keys);
 		free(c);
 		return err;
 	}
@@ -241,7 +252,10 @@ void certificates_stop_watching(struct instance *in)
 {
 	struct certificates *c = in->certificates;
 
-	if (!c || !c->has_watcher)
+	if (!c)
+		return;
+	staples_stop(c->staples);
+	if (!c->has_watcher)
 		return;
 	sem_post(&c->stop);
 	pthread_join(c->watcher, NULL);
@@ -256,6 +270,7 @@ void certificates_fini(struct instance *in)
 		return;
 	free_files(c->files, c->files_len);
 	tls_ticket_keys_destroy(c->ticket_keys);
+	staples_destroy(c->staples);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	in->certificates = NULL;

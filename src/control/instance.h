@@ -6,10 +6,11 @@
  *   shard N  the data shards
  *   config   reads a new configuration, one at a time; lives as long as that takes
  *   files    looks whether certificate files have changed
+ *   ocsp     fetches OCSP responses, if there are such to fetch
  *   and the threads of the resolver and of the access log, which belong to them
  *
- * Letters go from main, config, resolver, files and the data shards to control, and from control
- * to the data shards; nowhere else.
+ * Letters go from main, config, resolver, files, ocsp and the data shards to control, and from
+ * control to the data shards; nowhere else.
  */
 #ifndef RINGWAY_CONTROL_INSTANCE_H
 #define RINGWAY_CONTROL_INSTANCE_H
@@ -26,7 +27,7 @@
 
 /* Who writes into control's mailbox; data shard N is CONTROL_FROM_SHARDS + N. */
 enum { CONTROL_FROM_MAIN, CONTROL_FROM_CONFIG, CONTROL_FROM_RESOLVER, CONTROL_FROM_FILES,
-       CONTROL_FROM_SHARDS };
+       CONTROL_FROM_OCSP, CONTROL_FROM_SHARDS };
 
 struct letter; /* one that did not fit a mailbox yet */
 

@@ -238,7 +238,7 @@ static void finish(struct reload *r, bool ok)
 	uint64_t took_ms = (in->control.now_ns - r->began_ns) / NS_PER_MS;
 
 	if (ok && r->only_certificates)
-		event_info("certificates: changed files were read, generation %llu",
+		event_info("certificates: read again, generation %llu",
 			   (unsigned long long)in->snapshot->generation);
 	else if (ok)
 		event_info("reload: generation %llu live on %u shards in %llu ms",
