@@ -163,7 +163,12 @@ int certificates_read(struct instance *in, const struct config *config, FILE *ou
 	staples_end(c->staples, !err);
 	*errors += findings.errors;
 	*warnings += findings.warnings;
-	/* After an error, too: another try needs another change. */
+	/* Of a configuration that does not come into force nothing is watched. Else after an
+	 * error, too: another try needs another change. */
+	if (err && in->snapshot && in->snapshot->config != config) {
+		free_files(files, len);
+		return err;
+	}
 	pthread_mutex_lock(&c->lock);
 	old = c->files;
 	old_len = c->files_len;
