@@ -642,14 +642,11 @@ int main(void)
 		IN_AN_ARENA(a_trim_takes_no_longer_than_32_spans),
 		IN_AN_ARENA(a_storm_leaves_nothing_behind),
 		IN_AN_ARENA(threads_do_not_meet),
-	};
-	const struct CMUnitTest with_library[] = {
 		cmocka_unit_test_setup_teardown(
 			sessions_that_stay_cost_little_more_than_their_bytes, begin_tls, end_tls),
 		cmocka_unit_test_setup_teardown(holes_that_leavers_left_are_filled, begin_tls,
 						end_tls),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) +
-	       cmocka_run_group_tests(with_library, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
