@@ -285,11 +285,13 @@ static const char *times_judge(const struct staple_answer *a, int64_t now_s)
 	return NULL;
 }
 
+/* "Unknown" changes nothing, so anybody may say it (and wolfSSL 5.5 does not tell whether it
+ * was signed). "Revoked" takes a staple away: see tls_staple_parse(). */
 static const char *status_judge(const struct staple_answer *a)
 {
 	switch ((uint8_t)a->status.ptr[0]) {
-	case DER_CONTEXT(0): return NULL;
-	case DER_EXPLICIT(1): return is_revoked;
+	case DER_CONTEXT(0):
+	case DER_EXPLICIT(1): return NULL;
 	default: return "it says that the certificate is unknown";
 	}
 }
@@ -314,8 +316,7 @@ static const char *signature_judge(struct span der, const struct staple_pair *p)
 	verdict = wolfSSL_CertManagerCheckOCSPResponse(manager, copy, (int)der.len, NULL, status,
 						       NULL, NULL);
 	/* Bad news are signed, too. */
-	if (verdict == WOLFSSL_SUCCESS || verdict == OCSP_CERT_REVOKED ||
-	    verdict == OCSP_CERT_UNKNOWN)
+	if (verdict == WOLFSSL_SUCCESS || verdict == OCSP_CERT_REVOKED)
 		wrong = NULL;
 out:
 	free(copy);
@@ -342,10 +343,12 @@ int tls_staple_parse(struct span der, struct span chain_pem, int64_t now_s,
 	if (!wrong)
 		wrong = times_judge(&a, now_s);
 	if (!wrong)
-		wrong = signature_judge(der, &p);
-	/* Last, so that only whom we believe can say that the certificate is revoked. */
-	if (!wrong)
 		wrong = status_judge(&a);
+	if (!wrong)
+		wrong = signature_judge(der, &p);
+	/* Last, so that only whom we believe can say it. */
+	if (!wrong && (uint8_t)a.status.ptr[0] == DER_EXPLICIT(1))
+		wrong = is_revoked;
 	staple_pair_fini(&p);
 	if (wrong) {
 		*ret_detail = wrong;

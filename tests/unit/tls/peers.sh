@@ -131,6 +131,7 @@ answer other good.index root good -ndays 7
 cp server.index index.txt
 openssl ca -config ca.cnf -revoke server.pem -keyfile root.key -cert root.pem
 answer revoked index.txt root server -ndays 7
+answer revoked-foreign index.txt foreign server -ndays 7
 
 # asking NAME ACCESS: a certificate with that authorityInfoAccess
 asking() {
