@@ -395,6 +395,8 @@ static void send_home(struct tls_memory *owner, void *at)
 	struct tls_memory_stray *stray = at;
 	struct tls_memory_stray *top = atomic_load_explicit(&owner->strays, memory_order_relaxed);
 
+	/* Fewer bytes may have been asked for. */
+	UNPOISON(stray, sizeof(*stray));
 	do
 		stray->next = top;
 	while (!atomic_compare_exchange_weak_explicit(&owner->strays, &top, stray,
