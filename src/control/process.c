@@ -455,6 +455,7 @@ int process_run(struct config *config, const struct process_options *options)
 {
 	struct instance *in = aligned_alloc(CACHE_LINE, (sizeof(*in) + CACHE_LINE - 1) /
 								CACHE_LINE * CACHE_LINE);
+	struct config *first = config_ref(config);
 	sigset_t signals;
 	int err;
 
@@ -470,10 +471,11 @@ int process_run(struct config *config, const struct process_options *options)
 		stop_unstarted(in);
 	} else {
 		if (!options->quiet)
-			banner_print(in, in->snapshot->config);
+			banner_print(in, first);
 		atomic_store(&in->ready, true);
 		serve(in, &signals);
 	}
+	config_destroy(first);
 	end(in);
 	free(in);
 	return err ? 1 : 0;
