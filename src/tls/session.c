@@ -20,6 +20,9 @@
 /* Input that brings no bytes (KeyUpdates, empty records) since some came: above what any
  * client needs, and each KeyUpdate costs us a key. */
 #define BARREN_BYTES (64 * KIB)
+/* Answers of the library's own (KeyUpdates, warnings) behind a send that has not ended, each
+ * in a block: nobody else holds back a peer that asks for them and does not read. */
+#define ANSWERS_WAITING 16
 
 /* Our side is the client. */
 struct calling {
@@ -43,6 +46,7 @@ struct tls_session {
 	uint64_t sent_ns; /* the last time that something was */
 	uint32_t sent;    /* since the last pause */
 	uint32_t barren;
+	uint32_t answers; /* that may wait to be sent */
 	uint8_t ticket_age;
 	bool established;
 	bool signs_with_rsa;
@@ -449,6 +453,15 @@ static bool has_more(const struct conn_codec *k)
 	return wolfSSL_pending(((const struct tls_session *)k)->ssl) > 0;
 }
 
+/* What the library had to say while it read: the answer to a KeyUpdate, or an alert. */
+static void flush_answer(struct tls_session *t)
+{
+	if (!t->out)
+		return;
+	t->answers = conn_is_sending(t->conn) ? t->answers + 1 : 1;
+	flush(t);
+}
+
 static int decode(struct conn_codec *k, struct block *raw, struct block *into)
 {
 	struct tls_session *t = session_of(k);
@@ -468,7 +481,7 @@ static int decode(struct conn_codec *k, struct block *raw, struct block *into)
 			break;
 	}
 	t->in = NULL;
-	flush(t); /* the answer to a KeyUpdate, or an alert */
+	flush_answer(t);
 	if (err == WOLFSSL_ERROR_ZERO_RETURN)
 		return -ENODATA;
 	if (err && err != WOLFSSL_ERROR_WANT_READ)
@@ -477,7 +490,7 @@ static int decode(struct conn_codec *k, struct block *raw, struct block *into)
 		t->barren = 0;
 	else
 		t->barren += raw_before;
-	return t->barren > BARREN_BYTES ? -EPROTO : 0;
+	return t->barren > BARREN_BYTES || t->answers > ANSWERS_WAITING ? -EPROTO : 0;
 }
 
 static uint32_t record_bytes(struct tls_session *t)

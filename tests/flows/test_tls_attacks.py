@@ -1,6 +1,7 @@
 """Clients that break TLS, stall it or flood it: their answer, and that the others notice nothing."""
 
 import contextlib
+import ctypes
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from harness.client import RawClient
+from harness.origin import Origin
 from harness.process import SANITIZER, eventually, patience
 from harness.ringway import Quiet
 from harness.tls import (HELLO, V12, V13, HalfHandshake, Tls, alert_in, ask, connected, context,
@@ -250,6 +252,58 @@ def test_a_bad_record_ends_the_connection(ca, gateway, bystander, version, which
             pass
     if alert:
         assert ended.value.reason.endswith(alert), ended.value
+
+
+class KeyUpdater:
+    """A client that asks for new keys, which Python's ssl does not offer, and reads nothing."""
+
+    def __init__(self, port):
+        self.lib = lib = ctypes.CDLL("libssl.so.3")
+        for call in (lib.TLS_client_method, lib.SSL_CTX_new, lib.SSL_new):
+            call.restype = ctypes.c_void_p
+        self.ctx = ctypes.c_void_p(lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method())))
+        self.ssl = ctypes.c_void_p(lib.SSL_new(self.ctx))
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.connect(("127.0.0.1", port))
+        lib.SSL_set_fd(self.ssl, self.sock.fileno())
+        assert lib.SSL_connect(self.ssl) == 1
+
+    def write(self, data):
+        return self.lib.SSL_write(self.ssl, data, len(data)) == len(data)
+
+    def ask_for_keys(self):
+        return self.lib.SSL_key_update(self.ssl, 1) == 1 and \
+            self.lib.SSL_do_handshake(self.ssl) == 1
+
+    def close(self):
+        self.lib.SSL_free(self.ssl)
+        self.lib.SSL_CTX_free(self.ctx)
+        self.sock.close()
+
+
+def swallow(peer):
+    while peer.sock.recv(65536):
+        pass
+
+
+def test_answers_that_nobody_reads_do_not_pile_up(site):
+    """Each byte of a body makes up for some KeyUpdates; the answers wait for the client."""
+    with Origin(swallow) as origin:
+        up = f"up:\n  url: {origin.url}\n  routes: [{{path: /up}}]"
+        with Tls([site], up) as gateway, Quiet(gateway):
+            client = KeyUpdater(gateway.tls_port)
+            client.write(b"POST /up HTTP/1.1\r\nHost: a.test\r\n"
+                         b"Transfer-Encoding: chunked\r\n\r\n")
+            for n in range(50000):
+                if not all(client.ask_for_keys() for _ in range(20)) or \
+                        not client.write(b"1\r\nx\r\n"):
+                    break
+                if n % 250 == 0:
+                    assert gateway.gauges()["buffers_lent"] < 60
+            else:
+                raise AssertionError("it goes on for ever")
+            client.close()
 
 
 # Floods
