@@ -12,6 +12,8 @@
 
 #include "acceptor.h"
 #include "caller.h"
+#include "file.h"
+#include "pem.h"
 #include "peer_verify.h"
 #include "session_io.h"
 #include "settings.h"
@@ -244,21 +246,15 @@ static int load_staples(struct tls_credentials *c, size_t index, const struct co
  * tls_peer_setup()'s to say. */
 static void hash_file(const char *path, uint8_t hash[32])
 {
-	FILE *f = path ? fopen(path, "re") : NULL;
-	char piece[4096];
-	wc_Sha256 sha;
-	size_t len;
-	bool ok;
+	size_t len = 0;
+	char *text;
 
 	memset(hash, 0, 32);
-	if (!f)
+	if (!path || file_read(path, PEM_BUNDLE_MAX, &text, &len) != 0)
 		return;
-	ok = wc_InitSha256(&sha) == 0;
-	while (ok && (len = fread(piece, 1, sizeof(piece), f)) > 0)
-		ok = wc_Sha256Update(&sha, (const byte *)piece, (word32)len) == 0;
-	fclose(f);
-	if (ok)
-		wc_Sha256Final(&sha, hash);
+	if (wc_Sha256Hash((const byte *)text, (word32)len, hash) != 0)
+		memset(hash, 0, 32);
+	free(text);
 }
 
 static int load_listener(struct tls_credentials *c, size_t index, const struct config_listener *l,

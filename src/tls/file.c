@@ -8,7 +8,8 @@
 
 int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: to open a FIFO would wait for who writes into it. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	size_t len = 0, size;
 	char *text = NULL;
 	struct stat st;
@@ -18,6 +19,8 @@ int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
 	if (fd < 0)
 		return -errno;
 	err = fstat(fd, &st) ? -errno : 0;
+	if (!err && !S_ISREG(st.st_mode))
+		err = -EACCES;
 	if (!err && (st.st_size < 0 || (uint64_t)st.st_size > max))
 		err = -EFBIG;
 	if (err)

@@ -218,3 +218,19 @@ def test_a_client_authority_is_swapped_with_its_file(ca, site, tmp_path):
         shutil.copyfile(new.cert, file)
         assert eventually(lambda: let_in(gateway, of_new), SEEN_S, every_s=0.2)
         assert not let_in(gateway, of_old)
+
+
+@pytest.mark.parametrize("which", ["cert", "client_ca", "crl"])
+def test_a_fifo_in_place_of_a_file_is_refused_and_holds_up_nothing(ca, site, place, tmp_path,
+                                                                    which):
+    paths = {"cert": place.cert, "client_ca": tmp_path / "ca.pem", "crl": tmp_path / "crl.pem"}
+    shutil.copy(ca.cert, paths["client_ca"])
+    shutil.copy(ca.crl(), paths["crl"])
+    with Tls([place], tls=f"client_auth: request, client_ca: {paths['client_ca']}, "
+                          f"crl: {paths['crl']}") as gateway:
+        paths[which].unlink()
+        os.mkfifo(paths[which])
+        done = gateway.admin("reload")
+        assert done.returncode == 1
+        assert str(paths[which]) in done.stderr or f"{which} cannot be read" in done.stderr
+        assert shown(ca, gateway) == fingerprint(site)
