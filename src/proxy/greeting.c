@@ -102,6 +102,7 @@ static void refuse(struct client *c, enum access_cause cause)
 static void start_requests(struct client *c)
 {
 	leave(c);
+	list_remove(&c->idle_link);
 	list_push_back(&c->front->idle_clients, &c->idle_link);
 	h1_server_start(&c->h1);
 }
@@ -354,8 +355,12 @@ void greeting_begin(struct client *c)
 		conn_finish(conn, false);
 		return;
 	}
-	list_remove(&c->idle_link);
-	list_push_back(&f->greetings, &c->greeting_link);
+	/* Who owes us no more than a PROXY header holds no place among the handshakes, and goes
+	 * for a newer one as the idle do. */
+	if (rules->tls) {
+		list_remove(&c->idle_link);
+		list_push_back(&f->greetings, &c->greeting_link);
+	}
 	c->greeting = rules->proxy_header ? GREETING_PROXY_HEADER : GREETING_HELLO;
 	if (rules->proxy_header && !client_is_trusted(c)) {
 		refuse(c, ACCESS_PROXY_HEADER_UNTRUSTED);

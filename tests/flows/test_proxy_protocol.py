@@ -178,6 +178,21 @@ def test_a_header_that_does_not_end_is_closed_in_time(gateway, listener, sent):
     refused(gateway, listener, sent, "client_timeout")
 
 
+def test_who_owes_a_header_takes_no_place_among_the_handshakes(ca, site):
+    with Tls([site], client="handshake_time: 5m, max_handshakes: 1", top='trusted: ["127.0.0.1"]',
+             more={"plain": "proxy_protocol: any"}) as gateway:
+        with Quiet(gateway), RawClient(gateway.ports["plain"]) as waits, \
+                RawClient(gateway.tls_port) as oldest:
+            oldest.send(hello(context(ca))[:100])
+            assert oldest.stays_open(0.2)
+            with connected(gateway.tls_port, context(ca)) as s:
+                assert ask(s, "/hello")[0] == 200
+            assert oldest.ends()
+            answer = waits.send(v1() + b"GET /hello HTTP/1.1\r\nHost: a.test\r\n"
+                                b"Connection: close\r\n\r\n").rest()
+            assert answer.startswith(b"HTTP/1.1 200")
+
+
 def test_a_header_where_none_is_expected_is_garbage(gateway):
     refused(gateway, "secure", v1(), "tls_garbage")
 
