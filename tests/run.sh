@@ -264,7 +264,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-bash tuning/setup.sh "${setup_args[@]}"
+RINGWAY_FULL="$full" bash tuning/setup.sh "${setup_args[@]}"
 prefix=$(bash tuning/setup.sh --print-prefix "${setup_args[@]}")
 for suite in "${suites[@]}"; do
 	if [[ " ${wanted[*]} " == *" $suite "* ]]; then

@@ -18,7 +18,8 @@ usage: tuning/setup.sh [--newest | --wolfssl VERSION] [--print-prefix]
 
 Installs what building and testing Ringway needs on Debian 12 and later, then
 builds wolfSSL with assembler from the Debian archive's source. A second run finds
-everything in place and ends at once.
+everything in place and ends at once. With RINGWAY_FULL=1 in the environment it also
+installs what the full run of the tests wants besides: Chromium and testssl.sh.
 
   --newest           build the newest wolfSSL that the archive has, though it is
                      not on the list of tested versions (tuning/wolfssl.versions)
@@ -81,9 +82,11 @@ packages_build=(
 )
 packages_test=(
 	libcmocka-dev clang libclang-rt-dev python3 python3-pytest
-	'nginx-light|nginx|nginx-core|nginx-full' haproxy wrk curl openssl libssl-dev
+	'nginx-light|nginx|nginx-core|nginx-full' haproxy wrk curl openssl libssl-dev gnutls-bin
 	'linux-perf|linux-perf-any' iproute2 procps mandoc
 )
+# What only the full run of the tests drives: a browser is 400 MB.
+[[ ${RINGWAY_FULL:-} != 1 ]] || packages_test+=(chromium testssl.sh)
 # Those that bring a service, by the names of their packages and units.
 services=(nginx haproxy)
 
