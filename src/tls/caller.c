@@ -20,6 +20,8 @@
 /* For how long a session may be resumed, unless the server says less. What was verified at
  * its beginning is not looked at again. */
 #define SESSION_S 7200
+/* The library takes nine. */
+#define CHAIN_MAX 16
 
 struct tls_callers {
 	struct tls_caller *callers; /* by settings, then shard */
@@ -39,6 +41,12 @@ static bool is_same_address(struct span bytes, const struct address *a)
 	return bytes.len == 16 && memcmp(bytes.ptr, &a->in6.sin6_addr, 16) == 0;
 }
 
+/* No authority may sell a name for all of a top-level domain, and no other client takes it. */
+static bool is_too_wide(const char *pattern)
+{
+	return pattern[0] == '*' && pattern[1] == '.' && !strchr(pattern + 2, '.');
+}
+
 static bool is_same_name(struct span pattern, const char *name)
 {
 	char text[256]; /* longer ones are no host names (RFC 1035 section 2.3.4) */
@@ -47,7 +55,7 @@ static bool is_same_name(struct span pattern, const char *name)
 		return false;
 	memcpy(text, pattern.ptr, pattern.len);
 	text[pattern.len] = '\0';
-	return tls_name_matches(text, name);
+	return !is_too_wide(text) && tls_name_matches(text, name);
 }
 
 bool tls_certificate_is_for(struct span leaf, const char *name)
@@ -78,6 +86,8 @@ bool tls_certificate_is_for(struct span leaf, const char *name)
 static int on_verdict(int good, WOLFSSL_X509_STORE_CTX *store)
 {
 	struct tls_caller_check *check = store->userCtx;
+	struct span chain[CHAIN_MAX];
+	size_t len = (size_t)store->totalCerts;
 
 	must(check);
 	if (!good) {
@@ -91,9 +101,13 @@ static int on_verdict(int good, WOLFSSL_X509_STORE_CTX *store)
 		return 0;
 	if (store->error_depth != 0 || store->totalCerts < 1)
 		return 1;
-	check->passed = tls_certificate_is_for(span_of((const char *)store->certs[0].buffer,
-						       store->certs[0].length),
-					       check->name);
+	for (size_t i = 0; i < len && i < CHAIN_MAX; i++)
+		chain[i] = span_of((const char *)store->certs[i].buffer, store->certs[i].length);
+	if (len > CHAIN_MAX || !x509_chain_is_good(chain, len, X509_FOR_SERVERS)) {
+		check->cause = ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED;
+		return 0;
+	}
+	check->passed = tls_certificate_is_for(chain[0], check->name);
 	if (!check->passed)
 		check->cause = ACCESS_UPSTREAM_CERTIFICATE_NAME;
 	return check->passed;
@@ -290,6 +304,9 @@ static int add_callers(struct tls_callers *c, struct wanted *w,
 		} else if (a->verify) {
 			err = load_authorities(&w->voice, a->ctx, w->authorities,
 					       shard == 0 && w->own.text.ptr);
+			/* Of others: how long a root's key may be is for who trusts it. */
+			must(wolfSSL_CTX_SetMinRsaKey_Sz(a->ctx, X509_RSA_LEAST) ==
+			     WOLFSSL_SUCCESS);
 		}
 	}
 	return err;

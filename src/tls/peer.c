@@ -108,7 +108,7 @@ static enum access_cause record(struct tls_peer *p, const struct span *chain, si
 	char *at;
 
 	if (chain_len > TLS_PEER_CHAIN_MAX + 1 || !x509_open(chain[0], &leaf) ||
-	    !x509_is_for_clients(&leaf))
+	    !x509_is_for_clients(&leaf) || !x509_chain_is_good(chain, chain_len, X509_FOR_CLIENTS))
 		return ACCESS_TLS_CERTIFICATE_BAD;
 	between_len = pick_between(chain, chain_len, between);
 	if (between_len > p->depth)
@@ -167,6 +167,7 @@ static enum fault fault_of(int error)
 	case IPADDR_MISMATCH: return FAULT_NAME;
 	case VERIFY_CERT_ERROR:
 	case MAX_CHAIN_ERROR:
+	case NOT_CA_ERROR:
 	case EXTKEYUSE_AUTH_E:
 	case KEYUSE_SIGNATURE_E:
 	case KEYUSE_ENCIPHER_E:

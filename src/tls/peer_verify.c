@@ -5,6 +5,7 @@
 
 #include "file.h"
 #include "pem.h"
+#include "x509.h"
 
 /* ---- files ---- */
 
@@ -96,6 +97,11 @@ int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config, const char
 	case -EFBIG: *ret_detail = "client_ca is larger than 4 MiB"; return err;
 	case -ENOMEM: *ret_detail = "out of memory"; return err;
 	default: *ret_detail = "client_ca cannot be read"; return err;
+	}
+	/* From here on: how long the key of a root may be is for who trusts it to decide. */
+	if (wolfSSL_CTX_SetMinRsaKey_Sz(ctx, X509_RSA_LEAST) != WOLFSSL_SUCCESS) {
+		*ret_detail = "the TLS library refuses the settings";
+		return -EINVAL;
 	}
 	if (!config->crl.path)
 		return 0;

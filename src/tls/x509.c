@@ -3,7 +3,7 @@
 bool x509_open(struct span der, struct x509 *ret)
 {
 	struct x509 c = {0};
-	struct span rest = der, tbs, key;
+	struct span rest = der, tbs, behind, key;
 	struct der e, skipped;
 
 	if (!der_take(&rest, DER_SEQUENCE, &e) || rest.len)
@@ -12,6 +12,7 @@ bool x509_open(struct span der, struct x509 *ret)
 	if (!der_take(&rest, DER_SEQUENCE, &e))
 		return false;
 	tbs = e.value;
+	behind = rest;
 	der_take(&tbs, DER_EXPLICIT(0), &skipped); /* version */
 	if (!der_take(&tbs, DER_INTEGER, &e))
 		return false;
@@ -42,6 +43,10 @@ bool x509_open(struct span der, struct x509 *ret)
 	}
 	if (tbs.len)
 		return false;
+	/* The same stands inside, which wolfSSL has compared. */
+	if (!der_take(&behind, DER_SEQUENCE, &e) || !der_take(&e.value, DER_OID, &e))
+		return false;
+	c.signature = e.value;
 	*ret = c;
 	return true;
 }
@@ -80,25 +85,60 @@ static bool may_sign(const struct x509 *c)
 	       (uint8_t)e.value.ptr[1] & 0x80;
 }
 
-bool x509_is_for_clients(const struct x509 *c)
+bool x509_has_purpose(const struct x509 *c, enum x509_purpose purpose)
 {
 	static const struct span usage = SPAN("\x55\x1d\x25");   /* 2.5.29.37 */
 	static const struct span any = SPAN("\x55\x1d\x25\x00"); /* 2.5.29.37.0 */
-	static const struct span client = SPAN("\x2b\x06\x01\x05\x05\x07\x03\x02");
+	static const struct span purposes[] = {
+		[X509_FOR_SERVERS] = SPAN("\x2b\x06\x01\x05\x05\x07\x03\x01"),
+		[X509_FOR_CLIENTS] = SPAN("\x2b\x06\x01\x05\x05\x07\x03\x02"),
+	};
 	struct span value;
 	struct der e;
 
-	if (!may_sign(c))
-		return false;
 	if (!x509_extension(c, usage, &value))
 		return true;
 	if (!der_take(&value, DER_SEQUENCE, &e))
 		return false;
 	value = e.value;
 	while (der_take(&value, DER_OID, &e))
-		if (span_eq(e.value, any) || span_eq(e.value, client))
+		if (span_eq(e.value, any) || span_eq(e.value, purposes[purpose]))
 			return true;
 	return false;
+}
+
+bool x509_is_for_clients(const struct x509 *c)
+{
+	return may_sign(c) && x509_has_purpose(c, X509_FOR_CLIENTS);
+}
+
+bool x509_is_weakly_signed(const struct x509 *c)
+{
+	static const struct span weak[] = {
+		SPAN("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04"), /* MD5 with RSA */
+		SPAN("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05"), /* SHA-1 with RSA */
+		SPAN("\x2a\x86\x48\xce\x3d\x04\x01"),         /* SHA-1 with ECDSA */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(weak); i++)
+		if (span_eq(c->signature, weak[i]))
+			return true;
+	return false;
+}
+
+bool x509_chain_is_good(const struct span *chain, size_t len, enum x509_purpose purpose)
+{
+	for (size_t i = 0; i < len; i++) {
+		struct x509 c;
+
+		if (!x509_open(chain[i], &c))
+			return false;
+		if (span_eq(c.issuer, c.subject))
+			continue;
+		if (x509_is_weakly_signed(&c) || (i && !x509_has_purpose(&c, purpose)))
+			return false;
+	}
+	return true;
 }
 
 /* ---- names ---- */

@@ -6,12 +6,13 @@ import os
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness.certs import Authority
+from harness.certs import Authority, Certificate, openssl
 from harness.client import RawClient
 from harness.nginx import SMALL, Nginx
 from harness.process import eventually, free_port, patience
@@ -255,6 +256,70 @@ def test_a_certificate_for_clients_is_refused(ca):
         refused(gateway, 502, "upstream_certificate_untrusted")
 
 
+def authority_below(ca, name, extra=""):
+    below = Authority(ca.folder / name, name)
+    request = below.folder / "ca.csr"
+    extensions = below.folder / "ca.ext"
+    openssl("req", "-new", "-key", below.key, "-subj", f"/CN={name}", "-out", request)
+    extensions.write_text("basicConstraints=critical,CA:TRUE\n"
+                          f"{extra or 'keyUsage=critical,keyCertSign,cRLSign'}\n")
+    openssl("x509", "-req", "-in", request, "-CA", ca.cert, "-CAkey", ca.key, "-days", "90",
+            "-set_serial", str(time.time_ns()), "-extfile", extensions, "-out", below.cert)
+    return below
+
+
+@pytest.mark.parametrize("name,extra,right", [
+    ("any", "", True),
+    ("for-servers", "extendedKeyUsage=serverAuth", True),
+    ("for-clients", "extendedKeyUsage=clientAuth", False),
+    ("not-for-signing", "keyUsage=critical,digitalSignature", False),
+])
+def test_an_authority_between_vouches_for_what_it_may(ca, name, extra, right):
+    below = authority_below(ca, f"below-{name}", extra)
+    cert = below.issue(f"by-{name}", ["127.0.0.1"])
+    cert.cert.write_text(cert.cert.read_text() + below.cert.read_text())
+    with TlsOrigin(cert, answer_all) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+        if right:
+            assert get(gateway).body == b"ok"
+        else:
+            refused(gateway, 502, "upstream_certificate_untrusted")
+
+
+@contextlib.contextmanager
+def weak_origin(certificate, version):
+    """OpenSSL with a certificate that it does not like itself."""
+    child = subprocess.Popen(
+        ["openssl", "s_server", "-accept", "0", "-www", "-cert", certificate.cert, "-key",
+         certificate.key, "-cipher", "ALL:@SECLEVEL=0", f"-tls1_{version}"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said = next(line for line in child.stdout if line.startswith(b"ACCEPT"))
+        yield int(said.split(b":")[-1])
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("bits,digest,right", [
+    (2048, "sha256", True), (2048, "sha1", False), (1024, "sha256", False)])
+def test_weak_certificates_are_refused(ca, tmp_path, bits, digest, right, version):
+    cert, key, request = (tmp_path / name for name in ("cert.pem", "cert.key", "cert.csr"))
+    (tmp_path / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    openssl("req", "-new", "-newkey", f"rsa:{bits}", "-nodes", "-keyout", key, "-subj", "/CN=weak",
+            "-out", request)
+    openssl("x509", "-req", "-in", request, "-CA", ca.cert, "-CAkey", ca.key, "-days", "9",
+            "-set_serial", str(time.time_ns()), "-extfile", tmp_path / "ext", f"-{digest}",
+            "-out", cert)
+    with weak_origin(Certificate(cert, key), version) as port, \
+            Ringway(service(port, f"ca: {ca.cert}")) as gateway:
+        if right:
+            assert get(gateway, "/").status == 200
+        else:
+            refused(gateway, 502, "upstream_certificate_untrusted")
+
+
 # Certificate's names; what is asked for (server_name, else the address); is it right?
 NAMES = [
     (["127.0.0.1"], None, True),
@@ -266,6 +331,7 @@ NAMES = [
     (["*.a.test"], "x.a.test", True),
     (["*.a.test"], "x.y.a.test", False),
     (["*.a.test"], "a.test", False),
+    (["*.test"], "a.test", False),  # nobody owns a top-level domain
     (["127.0.0.1"], "a.test", False),
     ([], "names.test", False),  # the common name is none (RFC 9525 section 2)
 ]

@@ -32,7 +32,11 @@ TEXT
 issue() {
 	name=$1 issuer=$2 subject=$3
 	shift 3
-	openssl genpkey -out "$name.key" -algorithm EC -pkeyopt ec_paramgen_curve:P-256
+	if [ "${rsa:-}" ]; then
+		openssl genrsa -out "$name.key" "$rsa"
+	else
+		openssl genpkey -out "$name.key" -algorithm EC -pkeyopt ec_paramgen_curve:P-256
+	fi
 	openssl req -utf8 -config ca.cnf -new -key "$name.key" -subj "$subject" -out csr.pem "$@"
 	: >index.txt
 	if [ "$name" = "$issuer" ]; then
@@ -40,7 +44,7 @@ issue() {
 	else
 		set -- -cert "$issuer.pem"
 	fi
-	openssl ca -config ca.cnf -batch -notext "$@" -keyfile "$issuer.key" -in csr.pem \
+	openssl ca -config ca.cnf -batch -notext -md "${md:-sha256}" "$@" -keyfile "$issuer.key" -in csr.pem \
 		-out "$name.pem" -startdate "${from:-20200101000000Z}" -enddate "${to:-20980101000000Z}"
 	cp index.txt "$name.index"
 }
@@ -67,6 +71,11 @@ issue alien foreign /CN=alien -addext "$eku"
 issue twins twin /CN=twins -addext "$eku"
 issue self self /CN=self
 issue below-one one /CN=below-one -addext "$eku"
+issue of-servers root /CN=of-servers -addext "$ca" -addext "$sign" -addext extendedKeyUsage=serverAuth
+issue below-of-servers of-servers /CN=below-of-servers -addext "$eku"
+md=sha1 issue sha1 root /CN=sha1 -addext "$eku"
+rsa=2048 issue rsa2048 root /CN=rsa2048 -addext "$eku"
+rsa=1024 issue rsa1024 root /CN=rsa1024 -addext "$eku"
 issue below-two two /CN=below-two -addext "$eku"
 from=20200101000000Z to=20210101000000Z issue expired root /CN=expired -addext "$eku"
 from=20970101000000Z issue early root /CN=early -addext "$eku"
@@ -87,6 +96,7 @@ chain() {
 chain with-root good root
 chain with-one below-one one
 chain with-two below-two two one
+chain with-of-servers below-of-servers of-servers
 chain with-all below-two two one root
 chain without-one below-two two
 

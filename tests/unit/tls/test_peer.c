@@ -165,6 +165,12 @@ static void clients_are_let_in_or_refused_for_the_recorded_cause(void **state UN
 		{"no-eku", REQUEST, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
 		{"no-sign", REQUIRE, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
 		{"large", REQUIRE, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
+		{"sha1", REQUIRE, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
+		{"sha1", REQUEST, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
+		{"rsa2048", REQUIRE, 0, NULL, ACCESS_OK},
+		{"rsa1024", REQUIRE, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
+		/* The authority between may vouch for servers only. */
+		{"with-of-servers", REQUIRE, 1, NULL, ACCESS_TLS_CERTIFICATE_BAD},
 		{"with-root", REQUIRE, 0, NULL, ACCESS_OK},
 		{"with-one", REQUIRE, 1, NULL, ACCESS_OK},
 		{"with-one", REQUIRE, 0, NULL, ACCESS_TLS_CERTIFICATE_BAD},
@@ -350,6 +356,8 @@ static void errors_of_an_upstreams_certificate_have_causes(void **state UNUSED)
 	assert_int_equal(tls_peer_upstream_cause(ASN_AFTER_DATE_E),
 			 ACCESS_UPSTREAM_CERTIFICATE_EXPIRED);
 	assert_int_equal(tls_peer_upstream_cause(ASN_NO_SIGNER_E),
+			 ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED);
+	assert_int_equal(tls_peer_upstream_cause(NOT_CA_ERROR),
 			 ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED);
 	assert_int_equal(tls_peer_upstream_cause(CRL_CERT_REVOKED),
 			 ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED);
