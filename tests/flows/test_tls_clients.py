@@ -11,7 +11,7 @@ import pytest
 
 from harness.certs import openssl
 from harness.process import patience
-from harness.ringway import Quiet
+from harness.ringway import Quiet, Ringway, command
 from harness.tls import Tls, get, s_client
 
 SUITES_13 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
@@ -90,8 +90,22 @@ def test_a_suite_without_secrecy_to_come_or_with_cbc_is_refused(gateway, suite):
     gateway.record(cause="tls_nothing_shared")
 
 
-# X25519MLKEM768 is not here: OpenSSL 3.0 and GnuTLS 3.7 cannot offer it. tests/unit/tls has it
-# with wolfSSL as the client.
+# OpenSSL 3.0 and GnuTLS 3.7 cannot offer it. A gateway in front of another one can, last in its
+# list: so there is a HelloRetryRequest as well. Chromium (below) offers it first.
+def test_the_hybrid_group_is_spoken(ca, site):
+    if "x25519mlkem768" not in command("version").stdout:
+        pytest.skip("the linked wolfSSL does not have it")
+    with Tls([site], tls='groups: [X25519MLKEM768], min_version: "1.3"') as inner:
+        with Ringway(f"""
+            inner:
+              url: "https://127.0.0.1:{inner.tls_port}"
+              tls: {{ca: {ca.cert}, server_name: a.test}}
+              routes: [{{path: /hello}}]
+            """) as outer, outer.client() as client:
+            assert client.get("/hello").status == 200
+        assert inner.record(path="/hello")["tls"]["group"] == "X25519MLKEM768"
+
+
 # With an RSA key, since in 1.2 the list of groups is that of the certificate's curves, too.
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 @pytest.mark.parametrize("group", GROUPS)
@@ -162,6 +176,8 @@ def test_chromium_shows_the_page(whole, gateway, site, tmp_path):
     assert b"hello" in done.stdout, done.stderr
     tls = gateway.record(path="/hello?chromium")["tls"]
     assert (tls["version"], tls["server_name"], tls["alpn"]) == ("TLSv1.3", "a.test", "http/1.1")
+    if "x25519mlkem768" in command("version").stdout:
+        assert tls["group"] == "X25519MLKEM768"
 
 
 # What testssl says of any authority that no browser knows.
