@@ -51,6 +51,7 @@ struct tls_session {
 	bool established;
 	bool signs_with_rsa;
 	bool send_failed;
+	bool has_spoken; /* the library has sent something */
 	char *name; /* of facts.server_name, NUL-terminated */
 	struct access_tls facts;
 };
@@ -96,6 +97,7 @@ static int on_library_send(WOLFSSL *ssl UNUSED, char *from, int len, void *arg)
 	struct tls_session *t = arg;
 	uint32_t left = (uint32_t)len;
 
+	t->has_spoken = true;
 	while (left) {
 		uint32_t n;
 
@@ -422,8 +424,24 @@ static enum access_cause cause_of(struct tls_session *t, int err)
 	case ECC_CURVE_ERROR: return ACCESS_TLS_NOTHING_SHARED;
 	case MEMORY_E:
 	case MEMORY_ERROR: return ACCESS_OUT_OF_MEMORY;
+	/* No other message of a client can be as large. */
+	case HANDSHAKE_SIZE_ERROR:
+		return t->peer ? ACCESS_TLS_CERTIFICATE_BAD : ACCESS_TLS_FAILED;
 	default: return ACCESS_TLS_FAILED;
 	}
+}
+
+/* wolfSSL keeps the authorities between that a peer has shown, even of one that was refused
+ * for them (see tls_peer_attach()), and handshakes that have begun could hold by them. */
+static void forget_shown(const struct tls_session *t)
+{
+#if LIBWOLFSSL_VERSION_HEX >= 0x05007002
+	if (t->calling || t->peer)
+		wolfSSL_CertManagerUnloadIntermediateCerts(
+			wolfSSL_CTX_GetCertManager(wolfSSL_get_SSL_CTX(t->ssl)));
+#else
+	(void)t;
+#endif
 }
 
 enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_cause)
@@ -441,8 +459,13 @@ enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_ca
 		*ret_cause = ACCESS_UPSTREAM_CERTIFICATE_UNTRUSTED;
 	else
 		*ret_cause = t->calling ? cause_of_call(t, err) : cause_of(t, err);
+	forget_shown(t);
 	if (t->calling && t->calling->resuming)
 		tls_saved_forget(t->calling->saved);
+	/* The library ends without a word over a key share that is no point of its curve. */
+	if (!t->calling && !t->has_spoken)
+		/* internal_error, illegal_parameter */
+		tls_send_alert(t->conn, *ret_cause == ACCESS_OUT_OF_MEMORY ? 80 : 47);
 	return TLS_STEP_FAILED;
 }
 

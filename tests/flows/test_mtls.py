@@ -207,6 +207,17 @@ def test_without_a_list_of_its_authority_nobody_knows(ca, gateway, chain, versio
 
 
 @VERSIONS
+def test_a_certificate_that_is_too_large_is_named(ca, gateway, clients, version):
+    large = clients.issue("large", usage="clientAuth", extra="nsComment=" + "A" * 50000 + "\n")
+    before = sum(r.get("cause") == "tls_certificate_bad" for r in gateway.records())
+    with Quiet(gateway), pytest.raises((ssl.SSLError, OSError, AssertionError)):
+        with connected(gateway.tls_port, context(ca, version, version, large)) as s:
+            ask(s)
+    assert eventually(lambda: sum(r.get("cause") == "tls_certificate_bad"
+                                  for r in gateway.records()) > before), gateway.records()[-1]
+
+
+@VERSIONS
 def test_no_certificate_is_refused_where_one_is_required(ca, gateway, version):
     with Quiet(gateway), pytest.raises(Refused) as refused:
         request(gateway, "secure", context(ca, version, version), "/refused")

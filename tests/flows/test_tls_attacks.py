@@ -100,6 +100,14 @@ def test_a_record_that_is_too_long_gets_an_alert(gateway, bystander):
         assert alert_in(client.rest()) == 22
 
 
+def test_a_share_that_is_no_point_gets_an_alert(ca, gateway, bystander):
+    sent = bytearray(hello(context(ca, V13, V13)))
+    share = sent.index(b"\x00\x1d\x00\x20") + 4    # X25519
+    sent[share:share + 32] = bytes(32)
+    with one_more(gateway, "tls_failed"), RawClient(gateway.tls_port) as client:
+        assert alert_in(client.send(bytes(sent)).rest()) == 47
+
+
 # Good hellos that come strangely
 
 def finish(sock, half, more="Connection: close\r\n"):
