@@ -286,6 +286,35 @@ def test_an_authority_between_vouches_for_what_it_may(ca, name, extra, right):
             refused(gateway, 502, "upstream_certificate_untrusted")
 
 
+def test_an_authority_that_was_refused_helps_no_other_connection(ca):
+    """One connection begins, another shows the authority between, the first goes on without."""
+    below = authority_below(ca, "below-between", "extendedKeyUsage=clientAuth")
+    alone = below.issue("alone", ["127.0.0.1"])
+    chain = Certificate(alone.cert.with_suffix(".chain"), alone.key)
+    chain.cert.write_text(alone.cert.read_text() + below.cert.read_text())
+    begun, refused_one, numbers = threading.Event(), threading.Event(), iter((1, 2))
+
+    def script(sock):
+        number = next(numbers)
+        hello = sock.recv(65536)
+        if number == 1:
+            begun.set()
+            assert refused_one.wait(patience(10))
+        with socket.create_connection(("127.0.0.1", (short if number == 1 else long).port)) as s:
+            s.sendall(hello)
+            pipe(s, sock)
+
+    with TlsOrigin(alone, answer_all) as short, TlsOrigin(chain, answer_all) as long, \
+            Ringway(service(raw_origin(script), f"ca: {ca.cert}",
+                            more="timeouts: {connect: 10s}")) as gateway:
+        with RawClient(gateway.port) as first:
+            first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert begun.wait(patience(10))
+            assert get(gateway).status == 502
+            refused_one.set()
+            assert first.response().status == 502
+
+
 @contextlib.contextmanager
 def weak_origin(certificate, version):
     """OpenSSL with a certificate that it does not like itself."""
