@@ -122,11 +122,14 @@ static bool bind_tickets(struct tls_door *door, const struct config_listener *li
 
 /* ---- contexts ---- */
 
-static const char *set_up(struct tls_door *door, const struct config_tls *tls)
+/* What is wrong and with which file; NULL: nothing. */
+static const char *set_up(struct tls_door *door, const struct config_tls *tls,
+			  const struct config_file **ret_file)
 {
 	const struct tls_identity *id = door->identity;
 	const char *detail = NULL;
 
+	*ret_file = &id->config->cert;
 	door->ctx = wolfSSL_CTX_new(wolfSSLv23_server_method());
 	if (!door->ctx)
 		return "out of memory";
@@ -148,8 +151,9 @@ static const char *set_up(struct tls_door *door, const struct config_tls *tls)
 	if (!tls_set_groups(door->ctx, tls->groups, tls->groups_len))
 		return "the TLS library has none of the groups";
 	if (tls->client_auth != CONFIG_CLIENT_AUTH_NONE &&
-	    tls_peer_setup(door->ctx, tls, &detail) != 0)
+	    tls_peer_setup(door->ctx, tls, ret_file, &detail) != 0)
 		return detail;
+	*ret_file = &id->config->cert;
 	if (door->staple &&
 	    tls_staple_apply(door->ctx, tls, id->chain_pem, door->staple, &detail) != 0)
 		return detail;
@@ -164,7 +168,7 @@ static struct tls_acceptor *acceptor_at(const struct tls_credentials *c, size_t 
 
 static int open_doors(struct tls_credentials *c, size_t index, const struct config_listener *l,
 		      struct tls_ticket_keys *keys, const uint8_t client_ca[32],
-		      const char **ret_detail)
+		      const struct config_file **ret_file, const char **ret_detail)
 {
 	const struct config_tls *tls = l->tls;
 
@@ -192,7 +196,7 @@ static int open_doors(struct tls_credentials *c, size_t index, const struct conf
 			door->acceptor = a;
 			if (!bind_tickets(door, l, client_ca))
 				return -ENOMEM;
-			*ret_detail = set_up(door, tls);
+			*ret_detail = set_up(door, tls, ret_file);
 			if (*ret_detail)
 				return -EINVAL;
 		}
@@ -262,6 +266,7 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 			 struct tls_findings *findings, int64_t now_s)
 {
 	const struct config_tls *tls = l->tls;
+	const struct config_file *file = NULL;
 	const char *detail = NULL;
 	uint8_t client_ca[32];
 	char path[128];
@@ -285,10 +290,10 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 	if (err)
 		return err;
 	hash_file(tls->client_ca.path, client_ca);
-	err = open_doors(c, index, l, keys, client_ca, &detail);
+	err = open_doors(c, index, l, keys, client_ca, &file, &detail);
 	if (detail) {
 		snprintf(path, sizeof(path), "listener `%s`, tls", l->name);
-		findings->say(findings, CONFIG_ERROR, &tls->certificates[0].cert, path, detail);
+		findings->say(findings, CONFIG_ERROR, file, path, detail);
 	}
 	return err;
 }

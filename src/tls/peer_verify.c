@@ -77,7 +77,8 @@ static int on_verdict(int good, WOLFSSL_X509_STORE_CTX *store)
 	return tls_peer_record(p, chain, (size_t)len) == ACCESS_OK;
 }
 
-int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config, const char **ret_detail)
+int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config,
+		   const struct config_file **ret_file, const char **ret_detail)
 {
 	int mode = WOLFSSL_VERIFY_PEER;
 	int err;
@@ -87,6 +88,7 @@ int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config, const char
 		mode |= WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	wolfSSL_CTX_set_verify(ctx, mode, on_verdict);
 
+	*ret_file = &config->client_ca;
 	err = each_block(config->client_ca.path, SPAN("CERTIFICATE"), load_ca, ctx);
 	switch (err) {
 	case 0: break;
@@ -105,6 +107,7 @@ int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config, const char
 	}
 	if (!config->crl.path)
 		return 0;
+	*ret_file = &config->crl;
 	if (wolfSSL_CTX_EnableCRL(ctx, WOLFSSL_CRL_CHECKALL) != WOLFSSL_SUCCESS) {
 		*ret_detail = "the TLS library does not check CRLs";
 		return -ENOTSUP;

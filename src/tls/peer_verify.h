@@ -18,9 +18,10 @@
 #include <ringway/tls/peer.h>
 
 /* For handshakes of this context, by client_auth, client_ca and crl; verify_depth comes
- * with each session. 0, or -errno and what is wrong, a constant. Sessions of the context
- * must be attached before they begin. */
-int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config, const char **ret_detail);
+ * with each session. 0, or -errno and what is wrong, a constant, with which file of `config`.
+ * Sessions of the context must be attached before they begin. */
+int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config,
+		   const struct config_file **ret_file, const char **ret_detail);
 
 /* *ret_peer is the caller's and must outlive the session. -ENOMEM. Not while a handshake of
  * the same context is inside of a call to wolfSSL. */

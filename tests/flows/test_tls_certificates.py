@@ -232,5 +232,5 @@ def test_a_fifo_in_place_of_a_file_is_refused_and_holds_up_nothing(ca, site, pla
         os.mkfifo(paths[which])
         done = gateway.admin("reload")
         assert done.returncode == 1
-        assert str(paths[which]) in done.stderr or f"{which} cannot be read" in done.stderr
+        assert f"{paths[which]}: " in done.stderr    # the file that is at fault, no other
         assert shown(ca, gateway) == fingerprint(site)

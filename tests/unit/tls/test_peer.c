@@ -67,6 +67,7 @@ static int server_write(WOLFSSL *ssl UNUSED, char *from, int size, void *owner U
 static WOLFSSL_CTX *server_new(const struct config_tls *config)
 {
 	WOLFSSL_CTX *ctx = wolfSSL_CTX_new(wolfSSLv23_server_method());
+	const struct config_file *file;
 	const char *detail = "";
 
 	assert_non_null(ctx);
@@ -75,7 +76,7 @@ static WOLFSSL_CTX *server_new(const struct config_tls *config)
 			 WOLFSSL_SUCCESS);
 	wolfSSL_CTX_SetIORecv(ctx, server_read);
 	wolfSSL_CTX_SetIOSend(ctx, server_write);
-	if (tls_peer_setup(ctx, config, &detail) != 0)
+	if (tls_peer_setup(ctx, config, &file, &detail) != 0)
 		fail_msg("%s", detail);
 	return ctx;
 }
@@ -342,11 +343,13 @@ static void files_that_cannot_be_used_are_refused_and_named(void **state UNUSED)
 			.crl.path = cases[i].crl,
 		};
 		WOLFSSL_CTX *ctx = wolfSSL_CTX_new(wolfSSLv23_server_method());
+		const struct config_file *file = NULL;
 		const char *detail = "none";
 
-		if (tls_peer_setup(ctx, &config, &detail) == 0)
+		if (tls_peer_setup(ctx, &config, &file, &detail) == 0)
 			fail_msg("%s with %s is taken", cases[i].ca, cases[i].crl);
 		assert_int_equal(strncmp(detail, cases[i].named, strlen(cases[i].named)), 0);
+		assert_ptr_equal(file, cases[i].crl ? &config.crl : &config.client_ca);
 		wolfSSL_CTX_free(ctx);
 	}
 }
