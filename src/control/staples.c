@@ -38,6 +38,7 @@ struct target {
 	/* Of the thread. */
 	int64_t due_s;          /* Unix time */
 	int64_t retry_s;        /* the last wait after a failure; 0: the last answer was good */
+	bool is_revoked; /* by the last answer */
 	char said[256];         /* about the failure */
 	CURL *transfer;         /* NULL: none runs */
 	char *answer;           /* malloc, TLS_STAPLE_MAX; while a transfer runs */
@@ -165,6 +166,7 @@ static void failed(struct staples *s, struct target *t, bool is_revoked, const c
 		snprintf(rest, sizeof(rest), "an earlier one is stapled until %s",
 			 when_text(t->staple->next_update_s, when));
 	}
+	t->is_revoked = is_revoked;
 	t->retry_s = t->retry_s ? (int64_t)min_u64(2 * (uint64_t)t->retry_s, RETRY_LAST_S)
 				: RETRY_FIRST_S;
 	t->due_s = now_s + t->retry_s;
@@ -192,6 +194,7 @@ static void succeeded(struct staples *s, struct target *t, struct tls_staple *st
 			   is_new ? "a new" : "the same", t->request.url,
 			   when_text(staple->next_update_s, when));
 	t->retry_s = 0;
+	t->is_revoked = false;
 	t->said[0] = 0;
 	tls_staple_destroy(old);
 	if (is_new)
@@ -297,7 +300,8 @@ static void judge(struct staples *s, struct target *t, CURLcode code)
 /* ---- the thread ---- */
 
 /* Who was there keeps what it has, and is tried at once when it failed: whoever has
- * everything read again has maybe mended it. */
+ * everything read again has maybe mended it. Not so what is revoked: it was us who had
+ * everything read again, and the answer is an answer. */
 static void take_incoming(struct staples *s)
 {
 	struct list gone, *link;
@@ -315,7 +319,7 @@ static void take_incoming(struct staples *s)
 
 		if (was) {
 			list_remove(&was->link);
-			if (was->retry_s)
+			if (was->retry_s && !was->is_revoked)
 				was->due_s = 0;
 			target_destroy(is);
 		}

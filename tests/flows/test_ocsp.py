@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness.certs import Authority, Certificate, openssl
-from harness.process import Process, eventually, free_port, patience
+from harness.process import Process, SANITIZER, eventually, free_port, patience
 from harness.ringway import command
 from harness.tls import GET, Tls, connected, context, s_client
 
@@ -407,6 +407,7 @@ def test_a_certificate_without_responder_is_said(ca, site):
         assert "ringway-ocsp" not in gateway.process.thread_names()
 
 
+@pytest.mark.skipif(SANITIZER is not None, reason="it waits for half a minute: once is enough")
 def test_responses_are_renewed_at_half_of_their_time_and_dropped_when_revoked(ca, tmp_path):
     """Half a minute: openssl makes none that are good for less than one."""
     folders = [tmp_path / "a", tmp_path / "b"]
