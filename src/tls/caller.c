@@ -12,6 +12,7 @@
 #include <ringway/tls/identity.h>
 #include <ringway/tls/peer.h>
 
+#include "certificate.h"
 #include "pem.h"
 #include "session_io.h"
 #include "settings.h"
@@ -167,8 +168,26 @@ static int read_system(struct tls_callers *c, struct voice *v)
 	return err;
 }
 
+/* wolfSSL takes each certificate that it is given for an authority: whoever has the key of a
+ * server's own could then vouch for every name. */
+static bool is_authority(const struct pem_block *block)
+{
+	struct certificate c = {0};
+	struct arena arena;
+	size_t len;
+	uint8_t *der = pem_decode(block, &len);
+	bool is;
+
+	arena_init(&arena, NULL, 0, &arena_malloc_source);
+	is = der && !certificate_parse(&arena, span_of((const char *)der, len), &c) && c.is_ca;
+	free(der);
+	arena_reset(&arena);
+	return is;
+}
+
 /* Each on its own: one that the library does not take does not keep the others out. */
-static int load_authorities(struct voice *v, WOLFSSL_CTX *ctx, struct span text, bool say)
+static int load_authorities(struct voice *v, WOLFSSL_CTX *ctx, struct span text, bool is_own,
+			    bool say)
 {
 	struct pem_cursor cursor = pem_begin(text);
 	struct pem_block block;
@@ -177,7 +196,9 @@ static int load_authorities(struct voice *v, WOLFSSL_CTX *ctx, struct span text,
 	while (pem_next(&cursor, &block)) {
 		if (!span_eq(block.label, SPAN("CERTIFICATE")))
 			continue;
-		if (wolfSSL_CTX_load_verify_buffer(ctx, (const byte *)block.text.ptr,
+		/* The system has looked after its own. */
+		if ((!is_own || is_authority(&block)) &&
+		    wolfSSL_CTX_load_verify_buffer(ctx, (const byte *)block.text.ptr,
 						   (long)block.text.len,
 						   WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS)
 			len++;
@@ -303,7 +324,7 @@ static int add_callers(struct tls_callers *c, struct wanted *w,
 			err = -EINVAL;
 		} else if (a->verify) {
 			err = load_authorities(&w->voice, a->ctx, w->authorities,
-					       shard == 0 && w->own.text.ptr);
+					       w->own.text.ptr, shard == 0 && w->own.text.ptr);
 			/* Of others: how long a root's key may be is for who trusts it. */
 			must(wolfSSL_CTX_SetMinRsaKey_Sz(a->ctx, X509_RSA_LEAST) ==
 			     WOLFSSL_SUCCESS);

@@ -234,6 +234,21 @@ def test_a_private_authority_is_not_the_systems(site):
         assert "ALERT" in origin.errors[0].upper()  # it is told why
 
 
+def test_a_servers_certificate_in_ca_vouches_for_nobody(ca, site, tmp_path):
+    below = Authority(tmp_path / "below")
+    below.key, below.cert = site.key, site.cert
+    conf = (below.folder / "ca.conf").read_text()
+    (below.folder / "ca.conf").write_text(
+        conf.replace(str(below.folder / "ca.pem"), str(site.cert))
+        .replace(str(below.folder / "ca.key"), str(site.key)))
+    forged = below.issue("forged", ["127.0.0.1"])
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(site.cert.read_text() + ca.cert.read_text())
+    with TlsOrigin(forged, answer_all) as origin, \
+            Ringway(service(origin.port, f"ca: {bundle}")) as gateway:
+        refused(gateway, 502, "upstream_certificate_untrusted")
+
+
 def test_another_authority_of_the_same_name_is_refused(site, tmp_path):
     twin = Authority(tmp_path)
     with TlsOrigin(site, answer_all) as origin, \
