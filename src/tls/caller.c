@@ -168,23 +168,6 @@ static int read_system(struct tls_callers *c, struct voice *v)
 	return err;
 }
 
-/* wolfSSL takes each certificate that it is given for an authority: whoever has the key of a
- * server's own could then vouch for every name. */
-static bool is_authority(const struct pem_block *block)
-{
-	struct certificate c = {0};
-	struct arena arena;
-	size_t len;
-	uint8_t *der = pem_decode(block, &len);
-	bool is;
-
-	arena_init(&arena, NULL, 0, &arena_malloc_source);
-	is = der && !certificate_parse(&arena, span_of((const char *)der, len), &c) && c.is_ca;
-	free(der);
-	arena_reset(&arena);
-	return is;
-}
-
 /* Each on its own: one that the library does not take does not keep the others out. */
 static int load_authorities(struct voice *v, WOLFSSL_CTX *ctx, struct span text, bool is_own,
 			    bool say)
@@ -197,7 +180,7 @@ static int load_authorities(struct voice *v, WOLFSSL_CTX *ctx, struct span text,
 		if (!span_eq(block.label, SPAN("CERTIFICATE")))
 			continue;
 		/* The system has looked after its own. */
-		if ((!is_own || is_authority(&block)) &&
+		if ((!is_own || certificate_is_authority(&block)) &&
 		    wolfSSL_CTX_load_verify_buffer(ctx, (const byte *)block.text.ptr,
 						   (long)block.text.len,
 						   WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS)

@@ -11,6 +11,8 @@
 #include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
+#include "pem.h"
+
 /* A point of P-521 as it is exported; a modulus of 16384 bits is beyond all use. */
 #define PUBLIC_KEY_MAX 2048
 
@@ -373,4 +375,19 @@ const char *certificate_parse(struct arena *arena, struct span der,
 	if (!error)
 		*ret_certificate = c;
 	return error;
+}
+
+bool certificate_is_authority(const struct pem_block *block)
+{
+	struct certificate c = {0};
+	struct arena arena;
+	size_t len;
+	uint8_t *der = pem_decode(block, &len);
+	bool is;
+
+	arena_init(&arena, NULL, 0, &arena_malloc_source);
+	is = der && !certificate_parse(&arena, span_of((const char *)der, len), &c) && c.is_ca;
+	free(der);
+	arena_reset(&arena);
+	return is;
 }

@@ -47,6 +47,12 @@ const char *certificate_parse(struct arena *arena, struct span der,
  * 5280 section 4.1.2.5 only. */
 bool certificate_time(struct span der, int64_t *ret_unix_s);
 
+struct pem_block;
+
+/* wolfSSL takes each certificate that it is given for an authority: whoever has the key of a
+ * server's or a client's own could then vouch for every name. So what is given is asked. */
+bool certificate_is_authority(const struct pem_block *block);
+
 enum certificate_key { CERTIFICATE_KEY_FITS, CERTIFICATE_KEY_OTHER, CERTIFICATE_KEY_BAD };
 /* Whether a private key (PKCS #8, or RFC 8017's or RFC 5915's own form) is that of the
  * certificate. With OTHER, *ret_kind says what it is. */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <ringway/base/clock.h>
+#include <ringway/tls/file_check.h>
 #include <ringway/tls/memory.h>
 #include <ringway/tls/random.h>
 #include <ringway/tls/ticket_keys.h>
@@ -294,6 +295,10 @@ static int load_listener(struct tls_credentials *c, size_t index, const struct c
 	if (detail) {
 		snprintf(path, sizeof(path), "listener `%s`, tls", l->name);
 		findings->say(findings, CONFIG_ERROR, file, path, detail);
+	} else if (!err && tls->client_ca.path) {
+		/* What was left out of it. */
+		snprintf(path, sizeof(path), "listener `%s`, tls.client_ca", l->name);
+		tls_check_ca_file(&tls->client_ca, path, now_s, findings);
 	}
 	return err;
 }

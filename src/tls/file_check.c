@@ -7,8 +7,10 @@
 #include "identity_check.h"
 #include "pem.h"
 
-static void check_authority(struct voice *v, const struct pem_block *block, int64_t now_s)
+/* Whether it can be used. */
+static bool check_authority(struct voice *v, const struct pem_block *block, int64_t now_s)
 {
+	bool is_good = false;
 	struct arena arena;
 	struct certificate c;
 	size_t len;
@@ -26,10 +28,13 @@ static void check_authority(struct voice *v, const struct pem_block *block, int6
 	else if (!c.is_ca)
 		voice_say(v, CONFIG_WARNING, "%s (%s) is not an authority's: it vouches for nobody",
 			  what, c.subject);
-	else
+	else {
 		/* Others of the file may be good. */
 		check_dates(v, CONFIG_WARNING, what, &c, now_s);
+		is_good = now_s >= c.not_before_s && now_s <= c.not_after_s;
+	}
 	arena_reset(&arena);
+	return is_good;
 }
 
 void tls_check_ca_file(const struct config_file *file, const char *path, int64_t now_s,
@@ -40,7 +45,7 @@ void tls_check_ca_file(const struct config_file *file, const char *path, int64_t
 	struct pem_cursor c;
 	struct pem_block block;
 	struct pem_file text;
-	size_t len = 0;
+	size_t len = 0, good = 0;
 
 	if (pem_file_read(&v, PEM_BUNDLE_MAX, &text))
 		return;
@@ -49,10 +54,12 @@ void tls_check_ca_file(const struct config_file *file, const char *path, int64_t
 		if (!span_eq(block.label, SPAN("CERTIFICATE")))
 			continue;
 		len++;
-		check_authority(&v, &block, now_s);
+		good += check_authority(&v, &block, now_s);
 	}
 	if (!len)
 		voice_say(&v, CONFIG_ERROR, "has no certificate: %s", pem_found(text.text, found));
+	else if (!good && !v.errors)
+		voice_say(&v, CONFIG_ERROR, "has no certificate of an authority that can be used");
 	pem_file_fini(&text);
 }
 

@@ -3,15 +3,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "certificate.h"
 #include "file.h"
 #include "pem.h"
 #include "x509.h"
 
 /* ---- files ---- */
 
-/* Gives each PEM block of that label to `load`. -ENOENT: the file has none. */
+/* Gives each PEM block of that label to `load`. -ENOENT: the file has none; -EINVAL: some
+ * were not taken, of *ret_taken that were. */
 static int each_block(const char *path, struct span label,
-		      int (*load)(WOLFSSL_CTX *ctx, struct span block), WOLFSSL_CTX *ctx)
+		      bool (*load)(WOLFSSL_CTX *ctx, const struct pem_block *block),
+		      WOLFSSL_CTX *ctx, size_t *ret_taken)
 {
 	struct pem_cursor cursor;
 	struct pem_block block;
@@ -24,26 +27,35 @@ static int each_block(const char *path, struct span label,
 	if (err)
 		return err == -ENOENT ? -EACCES : err;
 	cursor = pem_begin(span_of(text, len));
-	while (!err && pem_next(&cursor, &block)) {
+	*ret_taken = 0;
+	while (pem_next(&cursor, &block)) {
 		if (!span_eq(block.label, label))
 			continue;
 		any = true;
-		err = load(ctx, block.text) == WOLFSSL_SUCCESS ? 0 : -EINVAL;
+		if (load(ctx, &block))
+			++*ret_taken;
+		else
+			err = -EINVAL;
 	}
 	free(text);
 	return err ? err : any ? 0 : -ENOENT;
 }
 
-static int load_ca(WOLFSSL_CTX *ctx, struct span block)
+/* One that is malformed, over, or no authority's does not keep the others out;
+ * tls_check_ca_file() tells of it. */
+static bool load_ca(WOLFSSL_CTX *ctx, const struct pem_block *block)
 {
-	return wolfSSL_CTX_load_verify_buffer(ctx, (const byte *)block.ptr, (long)block.len,
-					      WOLFSSL_FILETYPE_PEM);
+	return certificate_is_authority(block) &&
+	       wolfSSL_CTX_load_verify_buffer(ctx, (const byte *)block->text.ptr,
+					      (long)block->text.len,
+					      WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
 }
 
-static int load_crl(WOLFSSL_CTX *ctx, struct span block)
+static bool load_crl(WOLFSSL_CTX *ctx, const struct pem_block *block)
 {
-	return wolfSSL_CTX_LoadCRLBuffer(ctx, (const byte *)block.ptr, (long)block.len,
-					 WOLFSSL_FILETYPE_PEM);
+	return wolfSSL_CTX_LoadCRLBuffer(ctx, (const byte *)block->text.ptr,
+					 (long)block->text.len,
+					 WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
 }
 
 /* ---- verdicts ---- */
@@ -81,6 +93,7 @@ int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config,
 		   const struct config_file **ret_file, const char **ret_detail)
 {
 	int mode = WOLFSSL_VERIFY_PEER;
+	size_t taken;
 	int err;
 
 	must(config->client_auth != CONFIG_CLIENT_AUTH_NONE && config->client_ca.path);
@@ -89,12 +102,14 @@ int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config,
 	wolfSSL_CTX_set_verify(ctx, mode, on_verdict);
 
 	*ret_file = &config->client_ca;
-	err = each_block(config->client_ca.path, SPAN("CERTIFICATE"), load_ca, ctx);
+	err = each_block(config->client_ca.path, SPAN("CERTIFICATE"), load_ca, ctx, &taken);
 	switch (err) {
 	case 0: break;
 	case -ENOENT: *ret_detail = "client_ca has no certificate in PEM"; return -EINVAL;
 	case -EINVAL:
-		*ret_detail = "client_ca has a certificate that is malformed or expired";
+		if (taken)
+			break;
+		*ret_detail = "client_ca has no certificate of an authority that can be used";
 		return err;
 	case -EFBIG: *ret_detail = "client_ca is larger than 4 MiB"; return err;
 	case -ENOMEM: *ret_detail = "out of memory"; return err;
@@ -112,7 +127,7 @@ int tls_peer_setup(WOLFSSL_CTX *ctx, const struct config_tls *config,
 		*ret_detail = "the TLS library does not check CRLs";
 		return -ENOTSUP;
 	}
-	err = each_block(config->crl.path, SPAN("X509 CRL"), load_crl, ctx);
+	err = each_block(config->crl.path, SPAN("X509 CRL"), load_crl, ctx, &taken);
 	switch (err) {
 	case 0: return 0;
 	case -ENOENT: *ret_detail = "crl has no CRL in PEM"; return -EINVAL;

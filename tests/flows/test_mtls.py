@@ -279,3 +279,25 @@ def test_each_of_many_connections_has_its_own_identity(ca, gateway, clients, ori
         for n, c in enumerate(shown):
             assert received(origin, f"/many-{turn}-{n}").value("Client-Cert") == \
                 b":" + base64.b64encode(der(c)) + b":"
+
+
+@VERSIONS
+def test_a_client_in_client_ca_vouches_for_nobody(ca, site, clients, alice, tmp_path, version):
+    """Who pins a client's own certificate does not make an authority of its key."""
+    both = tmp_path / "both.pem"
+    both.write_bytes(clients.cert.read_bytes() + alice.cert.read_bytes())
+    forged = Certificate(tmp_path / "forged.pem", tmp_path / "forged.key")
+    new_key(forged.key)
+    asked, usage = tmp_path / "forged.csr", tmp_path / "forged.ext"
+    usage.write_text("extendedKeyUsage=clientAuth\n")
+    openssl("req", "-new", "-key", forged.key, "-subj", "/CN=forged", "-out", asked)
+    openssl("x509", "-req", "-in", asked, "-CA", alice.cert, "-CAkey", alice.key,
+            "-set_serial", "7", "-days", "5", "-extfile", usage, "-out", forged.cert)
+    with Tls([site], tls=f"client_auth: require, client_ca: {both}") as gateway:
+        assert "vouches for nobody" in gateway.said()
+        shown = context(ca, version, version, alice)
+        with connected(gateway.tls_port, shown) as s:
+            assert ask(s, "/hello")[0] == 200
+        with pytest.raises(Refused):
+            request(gateway, "secure", context(ca, version, version, forged), "/hello")
+        gateway.record(cause="tls_certificate_untrusted")
