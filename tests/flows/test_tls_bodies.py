@@ -19,6 +19,13 @@ SERVICE = """
       timeouts: {{connect: 5s, first_byte: 30s, idle: 60s, total: 1h}}
       routes: [{{path: /*, max_body: 16GiB}}]
     """
+OVER_TLS = """
+    all:
+      url: "https://127.0.0.1:{port}"
+      tls: {{ca: {ca}, server_name: a.test}}
+      timeouts: {{connect: 5s, first_byte: 30s, idle: 60s, total: 1h}}
+      routes: [{{path: /*, max_body: 16GiB}}]
+    """
 LENGTH_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 VERSIONS = pytest.mark.parametrize("version", [V12, V13])
 BLOCK = bytes(range(256)) * 4096
@@ -44,8 +51,11 @@ class TlsBodies(Bodies):
 
 @VERSIONS
 def test_random_bodies_arrive_equal(ca, site, nginx, full, version):
+    """TLS on both sides of the outer one, whose upstream is another one in front of nginx."""
     threads = 4
-    with Tls([site], SERVICE.format(url=nginx.url), shards=2, gateway="timeout: 1h") as gateway:
+    with Tls([site], SERVICE.format(url=nginx.url), shards=2, gateway="timeout: 1h") as inner, \
+            Tls([site], OVER_TLS.format(port=inner.tls_port, ca=ca.cert), shards=2,
+                gateway="timeout: 1h") as gateway:
         bodies = TlsBodies(context(ca, version, version), gateway, nginx,
                            (10000 if full else 100) // threads, seed=int(version))
         with Quiet(gateway):
