@@ -159,16 +159,27 @@ def test_a_file_that_never_comes_does_not_hold_up_the_stop():
 
 # Standard error
 
+def started(gateway, begin):
+    """What `begin` started, once it is ready; on other ports when somebody took these."""
+    for _ in range(3):
+        gateway.pick_ports()
+        gateway.write_config()
+        child = begin()
+        if eventually(lambda: child.poll() is not None or gateway.ready(), 15.0) \
+                and child.poll() is None:
+            return child
+        child.kill()
+        child.wait()
+    raise AssertionError("it does not start")
+
+
 def test_a_standard_error_that_nobody_reads_stops_nothing():
     gateway = Ringway(HELLO)
-    with Ringway(HELLO) as other:               # for its ports, once it is gone
-        gateway.port, gateway.metrics_port = other.port, other.metrics_port
-    gateway.write_config()
     reader, writer = os.pipe()
-    with subprocess.Popen([str(BINARY), "run", str(gateway.config_path)], stderr=writer,
-                          stdin=subprocess.DEVNULL) as child:
+    with started(gateway, lambda: subprocess.Popen(
+            [str(BINARY), "run", str(gateway.config_path)], stderr=writer,
+            stdin=subprocess.DEVNULL)) as child:
         os.close(writer)
-        assert eventually(gateway.ready)
         gateway.config_path.write_text("servces: {}\n")
         for _ in range(300):
             child.send_signal(signal.SIGHUP)
@@ -182,13 +193,15 @@ def test_a_standard_error_that_nobody_reads_stops_nothing():
 
 def test_no_socket_takes_the_place_of_a_closed_standard_output():
     gateway = Ringway(HELLO, logging='output: stdout')
-    with Ringway(HELLO) as other:               # for its ports, once it is gone
-        gateway.port, gateway.metrics_port = other.port, other.metrics_port
-    gateway.config_path.write_text(gateway.config_text().replace(f'output: "{gateway.log_path}", ', ""))
-    with subprocess.Popen([str(BINARY), "run", str(gateway.config_path)],
-                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          preexec_fn=lambda: os.close(1)) as child:
-        assert eventually(gateway.ready)
+
+    def begin():
+        text = gateway.config_text().replace(f'output: "{gateway.log_path}", ', "")
+        gateway.config_path.write_text(text)
+        return subprocess.Popen([str(BINARY), "run", str(gateway.config_path)],
+                                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                preexec_fn=lambda: os.close(1))
+
+    with started(gateway, begin) as child:
         assert os.readlink(f"/proc/{child.pid}/fd/1") == "/dev/null"
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
