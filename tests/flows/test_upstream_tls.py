@@ -271,16 +271,50 @@ def test_a_certificate_for_clients_is_refused(ca):
         refused(gateway, 502, "upstream_certificate_untrusted")
 
 
-def authority_below(ca, name, extra=""):
-    below = Authority(ca.folder / name, name)
-    request = below.folder / "ca.csr"
-    extensions = below.folder / "ca.ext"
-    openssl("req", "-new", "-key", below.key, "-subj", f"/CN={name}", "-out", request)
+def sign_authority(by, key, name, cert, extra=""):
+    """A certificate for the authority with this key and name."""
+    request, extensions = cert.with_suffix(".csr"), cert.with_suffix(".ext")
+    openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", request)
     extensions.write_text("basicConstraints=critical,CA:TRUE\n"
                           f"{extra or 'keyUsage=critical,keyCertSign,cRLSign'}\n")
-    openssl("x509", "-req", "-in", request, "-CA", ca.cert, "-CAkey", ca.key, "-days", "90",
-            "-set_serial", str(time.time_ns()), "-extfile", extensions, "-out", below.cert)
+    openssl("x509", "-req", "-in", request, "-CA", by.cert, "-CAkey", by.key, "-days", "90",
+            "-set_serial", str(time.time_ns()), "-extfile", extensions, "-out", cert)
+
+
+def authority_below(ca, name, extra=""):
+    below = Authority(ca.folder / name, name)
+    sign_authority(ca, below.key, name, below.cert, extra)
     return below
+
+
+def chained(leaf, name, *certs):
+    """The leaf with these certificates behind it."""
+    made = Certificate(leaf.cert.with_name(name), leaf.key)
+    made.cert.write_text("".join(cert.read_text() for cert in (leaf.cert, *certs)))
+    return made
+
+
+@pytest.mark.parametrize("tail", ["the root", "the root as another one signed it", "a stranger"])
+def test_what_nobody_needs_behind_a_chain_does_no_harm(ca, other_ca, tail):
+    below = authority_below(ca, "below-tail-" + tail.replace(" ", "-"))
+    crossed = below.folder / "crossed.pem"
+    sign_authority(other_ca, ca.key, "test root", crossed)
+    last = {"the root": ca.cert, "a stranger": other_ca.cert}.get(tail, crossed)
+    leaf = below.issue("tailed", ["127.0.0.1"])
+    with TlsOrigin(chained(leaf, "whole.pem", below.cert, last), answer_all) as origin, \
+            Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+        assert get(gateway).body == b"ok"
+
+
+def test_a_chain_to_an_authority_that_is_not_trusted_is_refused_whatever_it_says(ca, other_ca):
+    """Each certificate by itself holds; only none of them leads to ours."""
+    below = authority_below(other_ca, "below-other")
+    leaf = below.issue("foreign", ["127.0.0.1"])
+    for number, certs in enumerate([[below.cert], [below.cert, other_ca.cert],
+                                    [below.cert, other_ca.cert, ca.cert]]):
+        with TlsOrigin(chained(leaf, f"{number}.pem", *certs), answer_all) as origin, \
+                Ringway(service(origin.port, f"ca: {ca.cert}")) as gateway:
+            refused(gateway, 502, "upstream_certificate_untrusted")
 
 
 @pytest.mark.parametrize("name,extra,right", [
