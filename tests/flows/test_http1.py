@@ -459,7 +459,7 @@ def test_a_download_whose_reader_pauses_takes_constant_memory(full):
     def streams(conn, _):
         conn.send(LENGTH_HEAD % size)
         for _ in range(size // len(BLOCK)):
-            conn.send(BLOCK)
+            conn.send(BLOCK, 120.0)    # the reader pauses for 30 s
         return True
 
     def small(conn, _):

@@ -66,7 +66,7 @@ def streams(size):
     def run(conn, _):
         conn.send(LENGTH_HEAD % size)
         for _ in range(size // len(BLOCK)):
-            conn.send(BLOCK)
+            conn.send(BLOCK, 120.0)    # the reader pauses for 30 s
         return True
     return run
 

@@ -82,8 +82,8 @@ class OriginConn:
             self.origin.requests.append(request)
             self.origin.news.notify_all()
 
-    def send(self, data):
-        self.sock.settimeout(patience(SCRIPT_S))
+    def send(self, data, timeout_s=SCRIPT_S):
+        self.sock.settimeout(patience(timeout_s))
         self.sock.sendall(data)
 
     def peer_closes(self, timeout_s=SCRIPT_S):
