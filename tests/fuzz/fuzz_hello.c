@@ -65,7 +65,7 @@ static size_t cut_at_places(struct span in, enum tls_hello_result whole,
 	return settled;
 }
 
-/* The same message in records of another size says the same. */
+/* The same message in records of another size says the same, and so it does joined again. */
 static void cut_records(struct span message, size_t payload, enum tls_hello_result whole,
 			const struct tls_hello *hello)
 {
@@ -84,6 +84,12 @@ static void cut_records(struct span message, size_t payload, enum tls_hello_resu
 	}
 	must(tls_hello_read(span_of(out, len), &again) == whole);
 	must_be_the_same(&again, hello);
+	if (whole == TLS_HELLO_DONE) {
+		must(tls_hello_join(out, len) == 5 + message.len);
+		must(memcmp(out + 5, message.ptr, message.len) == 0);
+		must(tls_hello_read(span_of(out, 5 + message.len), &again) == TLS_HELLO_DONE);
+		must_be_the_same(&again, hello);
+	}
 	free(out);
 }
 
