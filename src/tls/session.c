@@ -444,6 +444,17 @@ static void forget_shown(const struct tls_session *t)
 #endif
 }
 
+/* Before 5.9 the library ends a handshake of TLS 1.2 without a word when the client has no
+ * certificate. It is in the clear until ChangeCipherSpec, so ours can be said. */
+static bool owes_an_alert(struct tls_session *t, enum access_cause cause)
+{
+	WOLFSSL_ALERT_HISTORY alerts;
+
+	return cause == ACCESS_TLS_NO_CERTIFICATE && wolfSSL_version(t->ssl) == 0x0303 &&
+	       wolfSSL_get_alert_history(t->ssl, &alerts) == WOLFSSL_SUCCESS &&
+	       alerts.last_tx.code < 0;
+}
+
 enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_cause)
 {
 	int ret = t->calling ? wolfSSL_connect(t->ssl) : wolfSSL_accept(t->ssl);
@@ -466,6 +477,8 @@ enum tls_step tls_session_shake(struct tls_session *t, enum access_cause *ret_ca
 	if (!t->calling && !t->has_spoken)
 		/* internal_error, illegal_parameter */
 		tls_send_alert(t->conn, *ret_cause == ACCESS_OUT_OF_MEMORY ? 80 : 47);
+	else if (!t->calling && owes_an_alert(t, *ret_cause))
+		tls_send_alert(t->conn, 40); /* handshake_failure, RFC 5246 section 7.4.6 */
 	return TLS_STEP_FAILED;
 }
 

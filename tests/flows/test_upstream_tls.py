@@ -319,8 +319,8 @@ def test_a_chain_to_an_authority_that_is_not_trusted_is_refused_whatever_it_says
 
 @pytest.mark.parametrize("name,extra,right", [
     ("any", "", True),
-    ("for-servers", "extendedKeyUsage=serverAuth", True),
-    ("for-clients", "extendedKeyUsage=clientAuth", False),
+    ("for-servers", "keyUsage=critical,keyCertSign\nextendedKeyUsage=serverAuth", True),
+    ("for-clients", "keyUsage=critical,keyCertSign\nextendedKeyUsage=clientAuth", False),
     ("not-for-signing", "keyUsage=critical,digitalSignature", False),
 ])
 def test_an_authority_between_vouches_for_what_it_may(ca, name, extra, right):
