@@ -262,7 +262,8 @@ def test_a_flood_of_key_updates_ends_the_connection(ca, gateway, tmp_path):
         sent = 0
         while client.command(b"k", b"KEYUPDATE"):
             sent += 1
-            assert sent < 5000
+            # What it says until it hears of the end; it would have the time for a million.
+            assert sent < 50000
         assert sent > 2000
         assert ask(bystander) == (200, b"hello\n")
 
