@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,11 +261,12 @@ static void on_built(void *to, const struct mail *mail)
 
 	pthread_join(r->thread, NULL);
 	r->joined = true;
-	old = r->snapshot ? malloc(sizeof(*old)) : NULL;
-	if (!old) {
+	if (!r->snapshot) {
 		finish(r, false);
 		return;
 	}
+	old = malloc(sizeof(*old));
+	must(old);
 	logging = &r->snapshot->config->monitoring.logging;
 	logging_apply(logging);
 	output = logging_output(logging);
@@ -310,6 +312,20 @@ static struct reload *begin(struct instance *in)
 	return r;
 }
 
+/* A host that has no thread left keeps what is in force. */
+static void launch(struct reload *r)
+{
+	int err = pthread_create(&r->thread, NULL, run, r);
+
+	if (!err)
+		return;
+	r->joined = true;
+	r->errors = 1;
+	must(asprintf(&r->report, "%s: error: no thread to read it: %s\n",
+		      r->instance->snapshot->config->path, strerror(err)) >= 0);
+	finish(r, false);
+}
+
 void reload_certificates(struct instance *in)
 {
 	struct reload *r;
@@ -322,7 +338,7 @@ void reload_certificates(struct instance *in)
 		return;
 	r = begin(in);
 	r->only_certificates = true;
-	must(pthread_create(&r->thread, NULL, run, r) == 0);
+	launch(r);
 }
 
 bool reload_begin(struct instance *in, struct exchange *x)
@@ -345,7 +361,7 @@ bool reload_begin(struct instance *in, struct exchange *x)
 	r->x = x;
 	if (x)
 		x->source_data = r;
-	must(pthread_create(&r->thread, NULL, run, r) == 0);
+	launch(r);
 	return true;
 }
 

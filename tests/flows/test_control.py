@@ -1,12 +1,15 @@
 """The control plane under those who abuse it, or hurry: its sockets, its signals, its reloads."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import time
 
-from harness.process import BINARY, eventually
+import pytest
+
+from harness.process import BINARY, SANITIZER, eventually
 from harness.ringway import Ringway, command
 
 HELLO = """
@@ -155,6 +158,19 @@ def test_a_file_that_never_comes_does_not_hold_up_the_stop():
         gateway.process.signal(signal.SIGHUP)
         time.sleep(0.2)
         assert gateway.get("/").status == 200
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="a sanitizer needs address space at any time")
+def test_a_reload_without_a_thread_to_spare_changes_nothing():
+    with Ringway(HELLO) as gateway:
+        pid = gateway.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
+        refused = gateway.admin("reload")
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+        assert refused.returncode == 1
+        assert "no thread to read it" in refused.stdout + refused.stderr
+        assert gateway.get("/").status == 200
+        assert gateway.admin("reload").returncode == 0
 
 
 # Standard error

@@ -171,7 +171,7 @@ struct config_service {
 
 /* What clients may do, the same on every listener. */
 struct config_client {
-	uint64_t handshake_time_ns; /* the TLS handshake, from the first byte on */
+	uint64_t handshake_time_ns; /* PROXY header and TLS handshake, from the connection on */
 	uint32_t max_handshakes;    /* in progress at once, of the whole process */
 	uint64_t head_time_ns;
 	uint64_t body_idle_ns;
