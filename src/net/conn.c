@@ -4,10 +4,12 @@
 
 #include "codec.h"
 
-/* What a peer may go on sending while its answer is on the way: enough for an honest
- * one to notice, too little to be worth an attack. */
+/* What a peer may go on sending while its answer is on the way. One that stops as soon as
+ * it sees the answer may have filled its kernel's send buffer and our receive buffer by
+ * then (4 and 6 MiB are Linux's defaults for the largest ones): fewer bytes, and the reset
+ * eats the answer of an honest upload. More time is not worth an attack. */
 #define LINGER_NS NS_PER_S
-#define LINGER_BYTES (256 * KIB)
+#define LINGER_BYTES (16 * MIB)
 
 static const struct io_events conn_io_events;
 

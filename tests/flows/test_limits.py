@@ -147,6 +147,15 @@ def test_the_answer_survives_a_body_that_goes_on(gateway):
         assert client.ends()
 
 
+def test_the_answer_survives_what_the_kernel_buffers_hold(gateway):
+    """A client that reads after it has sent has megabytes on the way by then."""
+    with Quiet(gateway), gateway.client() as client:
+        client.send(b"POST /small/f HTTP/1.1\r\n" + H + b"Content-Length: 6000000\r\n\r\n")
+        client.send(bytes(6000000))
+        assert client.response().status == 413
+        assert client.ends()
+
+
 # Times
 
 def test_no_head_in_time_is_408(gateway):
