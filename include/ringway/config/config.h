@@ -137,6 +137,53 @@ struct config_host {
 	bool is_suffix;
 };
 
+enum config_limit_algorithm {
+	CONFIG_LIMIT_TOKEN_BUCKET,
+	CONFIG_LIMIT_SLIDING_WINDOW,
+	CONFIG_LIMIT_FIXED_WINDOW,
+};
+enum config_limit_headers {
+	CONFIG_LIMIT_HEADERS_OFF,
+	CONFIG_LIMIT_HEADERS_IETF,        /* RateLimit, RateLimit-Policy */
+	CONFIG_LIMIT_HEADERS_X_RATELIMIT, /* X-RateLimit-Limit, -Remaining, -Reset */
+	CONFIG_LIMIT_HEADERS_BOTH,
+};
+enum config_limit_on_full { CONFIG_LIMIT_COARSE, CONFIG_LIMIT_OPEN, CONFIG_LIMIT_CLOSED };
+
+/* One part of what is counted for itself. */
+enum config_limit_part {
+	CONFIG_LIMIT_IP,      /* of the client, `prefix` bits of it */
+	CONFIG_LIMIT_HEADER,  /* its value; absent counts as empty */
+	CONFIG_LIMIT_ROUTE,
+	CONFIG_LIMIT_SERVICE,
+	CONFIG_LIMIT_GLOBAL,
+};
+struct config_limit_key {
+	enum config_limit_part part;
+	uint8_t prefix4;    /* IP: bits, 32 unless given */
+	uint8_t prefix6;    /* IP: bits, 64 unless given */
+	const char *header; /* HEADER: lower case */
+};
+#define CONFIG_LIMIT_KEYS_MAX 4
+
+/* A limit: its requests are counted by key, at a rate, or at the same time, or both. */
+struct config_limit {
+	struct config_place place;
+	const char *name; /* below `limits`; "default" and "route:<service>/<route>" for those
+			     that have no name of their own */
+	const char *shown_key; /* as written, "ip" or "ip, route" */
+	struct config_limit_key keys[CONFIG_LIMIT_KEYS_MAX];
+	size_t keys_len;
+	enum config_limit_algorithm algorithm;
+	enum config_limit_headers headers;
+	enum config_limit_on_full on_full;
+	uint64_t tokens;    /* 0: no rate */
+	uint64_t period_ns; /* tokens in so much time */
+	uint64_t burst;     /* token_bucket: at once */
+	uint32_t cost;      /* tokens of one request */
+	uint32_t concurrency; /* requests at the same time; 0: any number */
+};
+
 enum config_path { CONFIG_PATH_EXACT, CONFIG_PATH_PREFIX };
 
 struct config_route {
@@ -151,6 +198,10 @@ struct config_route {
 	struct config_timeouts timeouts; /* the service's, with the route's `timeout` as total */
 	uint64_t max_body_bytes;         /* UINT64_MAX: no limit */
 	uint64_t delay_ns;               /* wait before the source is asked; 0: none */
+	/* In the order in which they are taken: narrowest first (docs/limits.md). Own
+	 * rate_limit, named ones and the default. */
+	const struct config_limit *const *limits;
+	size_t limits_len;
 };
 
 struct config_service {
@@ -189,6 +240,10 @@ struct config_runtime {
 	const char *cpus; /* a list like "2-7,10"; NULL: all that are usable */
 	enum config_pin pin;
 	uint64_t drain_ns;
+	uint32_t limit_keys;    /* keys of all token buckets, fixed windows and concurrency caps */
+	uint32_t limit_windows; /* keys of all sliding windows */
+	bool metrics_shared;    /* counters lie in /dev/shm, where `ringway top` sees them */
+	uint32_t metric_routes; /* that have counters of their own; those above share one */
 };
 
 struct config_resolver {
@@ -246,6 +301,9 @@ struct config {
 	bool forwarded; /* the Forwarded field (RFC 7239) is sent upstream as well */
 	const struct config_service *services;
 	size_t services_len;
+	/* All: the default's, the routes' own, and those below `limits`. Names are unique. */
+	const struct config_limit *limits;
+	size_t limits_len;
 };
 
 #endif
