@@ -111,9 +111,10 @@ struct limit_verdict {
 	uint64_t reset_ns;  /* until the key is as fresh as can be */
 };
 
-/* `text` is the key in words, for lists of hot keys; borrowed for the call. `cost` from 1. */
+/* `key` are the bytes that the fingerprint is of, kept for lists of hot keys; borrowed for the
+ * call. `cost` from 1. */
 void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
-                  struct span text, uint32_t cost, uint64_t now_ns,
+                  struct span key, uint32_t cost, uint64_t now_ns,
                   struct limit_verdict *ret_verdict);
 /* What was counted did not happen, or (concurrency) has ended. Clamped to the burst; of a
  * window that is over nothing comes back. */
@@ -157,11 +158,12 @@ void limiter_reset(struct limiter *l, uint32_t limit, uint64_t fingerprint, uint
 
 /* Keys with leases: index from 0 to LIMITER_HOT_MAX - 1, false where there is none. */
 #define LIMITER_HOT_MAX 1024
-#define LIMITER_TEXT_BYTES 64
+#define LIMITER_KEY_BYTES 64
 struct limit_hot {
 	uint32_t limit;
 	uint64_t fingerprint;
-	char text[LIMITER_TEXT_BYTES]; /* cut to fit, NUL-terminated */
+	char key[LIMITER_KEY_BYTES];   /* its first bytes, key_len of them; may be binary */
+	uint8_t key_len;
 	unsigned shards;               /* that hold a lease */
 	uint64_t may_hold;             /* tokens, all of them together at most */
 	uint64_t remaining;            /* in the shared slot */
