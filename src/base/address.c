@@ -222,8 +222,7 @@ size_t address_text(const struct address *a, char out[static ADDRESS_TEXT_BYTES]
 	}
 }
 
-/* False for what is no IP address. */
-static bool mapped_bytes(const struct address *a, uint8_t out[16])
+bool address_mapped_bytes(const struct address *a, uint8_t out[16])
 {
 	if (a->len == 0)
 		return false;
@@ -235,6 +234,11 @@ static bool mapped_bytes(const struct address *a, uint8_t out[16])
 	case AF_INET6: memcpy(out, &a->in6.sin6_addr, 16); return true;
 	default: return false;
 	}
+}
+
+bool address_is_mapped(const uint8_t bytes[16])
+{
+	return memcmp(bytes, mapped_prefix, sizeof(mapped_prefix)) == 0;
 }
 
 static bool prefix_eq(const uint8_t *a, const uint8_t *b, unsigned bits)
@@ -262,7 +266,7 @@ bool cidr_from_text(struct span text, struct cidr *ret_cidr)
 
 	if (ip.len && ip.ptr[0] == '[')
 		return false;
-	if (!address_from_ip(ip, 0, &address) || !mapped_bytes(&address, c.bytes))
+	if (!address_from_ip(ip, 0, &address) || !address_mapped_bytes(&address, c.bytes))
 		return false;
 	bits = most = address.sa.sa_family == AF_INET ? 32 : 128;
 	if (slash &&
@@ -279,10 +283,10 @@ bool cidr_contains(const struct cidr *c, const struct address *a)
 {
 	uint8_t bytes[16];
 
-	if (!mapped_bytes(a, bytes))
+	if (!address_mapped_bytes(a, bytes))
 		return false;
 	/* "::/0" is every IPv6 address; whoever means IPv4 as well writes it. */
-	if (c->bits < MAPPED_BITS && memcmp(bytes, mapped_prefix, sizeof(mapped_prefix)) == 0)
+	if (c->bits < MAPPED_BITS && address_is_mapped(bytes))
 		return false;
 	return prefix_eq(bytes, c->bytes, c->bits);
 }

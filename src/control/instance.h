@@ -89,6 +89,7 @@ struct instance {
 	struct capacity capacity;
 	struct front_shared shared;
 	struct registry registry; /* of whoever builds a snapshot: main at start, config later */
+	struct snapshot_common common; /* the same */
 	struct resolver *resolver;
 	struct access_log *access_log;
 	struct certificates *certificates;

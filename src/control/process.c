@@ -322,6 +322,7 @@ static int prepare(struct instance *in)
 	in->names = calloc(UPSTREAM_ENDPOINTS_MAX, sizeof(*in->names));
 	if (in->names)
 		err = registry_init(&in->registry);
+	in->common.registry = &in->registry;
 	return err;
 }
 
@@ -349,7 +350,7 @@ static int start(struct instance *in, struct config *config)
 	if (!err)
 		err = read_certificates(in, config, &credentials);
 	if (!err)
-		err = snapshot_create(config, credentials, &in->registry, 1, in->shards_len + 1,
+		err = snapshot_create(config, credentials, &in->common, 1, in->shards_len + 1,
 				      &in->snapshot);
 	if (err) {
 		tls_credentials_destroy(credentials);

@@ -126,7 +126,7 @@ static void build(struct reload *r, struct config *config, FILE *out)
 		config_destroy(config);
 		return;
 	}
-	err = snapshot_create(config, credentials, &in->registry, in->snapshot->generation + 1,
+	err = snapshot_create(config, credentials, &in->common, in->snapshot->generation + 1,
 			      in->shards_len + 1, &r->snapshot);
 	if (err) {
 		say(r, out, config->path,

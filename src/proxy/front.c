@@ -180,6 +180,8 @@ void client_set_ip(struct client *c, const struct address *ip)
 
 	c->ip_len = (uint8_t)min_u64(address_ip_text(ip, text), sizeof(c->ip));
 	memcpy(c->ip, text, c->ip_len);
+	if (!address_mapped_bytes(ip, c->ip_bytes))
+		memset(c->ip_bytes, 0, sizeof(c->ip_bytes));
 	c->trusted_since = 0;
 }
 

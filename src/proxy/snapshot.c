@@ -61,7 +61,7 @@ static int build_targets(struct arena *arena, struct registry *registry,
 	return err;
 }
 
-static int build_services(struct snapshot *s, struct registry *registry)
+static int build_services(struct snapshot *s, const struct snapshot_common *common)
 {
 	const struct config *config = s->config;
 	struct snapshot_service *services =
@@ -76,9 +76,9 @@ static int build_services(struct snapshot *s, struct registry *registry)
 
 		*service = (struct snapshot_service){.config = &config->services[i]};
 		service->id = span_str(service->config->id);
-		err = registry_group(registry, service->config->id, &service->group);
+		err = registry_group(common->registry, service->config->id, &service->group);
 		if (!err)
-			err = build_targets(&s->arena, registry, service->config, service);
+			err = build_targets(&s->arena, common->registry, service->config, service);
 		if (!err)
 			err = build_routes(&s->arena, service->config, service);
 	}
@@ -86,8 +86,8 @@ static int build_services(struct snapshot *s, struct registry *registry)
 }
 
 int snapshot_create(struct config *config, struct tls_credentials *credentials,
-		    struct registry *registry, uint64_t generation, unsigned shards,
-		    struct snapshot **ret_snapshot)
+		    const struct snapshot_common *common, uint64_t generation,
+		    unsigned shards, struct snapshot **ret_snapshot)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 	int err = -ENOMEM;
@@ -111,7 +111,7 @@ int snapshot_create(struct config *config, struct tls_credentials *credentials,
 	if (!s->refs)
 		goto fail;
 	memset(s->refs, 0, shards * sizeof(*s->refs));
-	err = build_services(s, registry);
+	err = build_services(s, common);
 	if (err)
 		goto fail;
 	err = route_table_create(config, &s->routes);

@@ -56,7 +56,7 @@ struct snapshot *world_snapshot(struct world *w, const char *text)
 		config_report_print(&report, stderr, false);
 	config_report_fini(&report);
 	assert_non_null(config);
-	assert_int_equal(snapshot_create(config, NULL, &w->registry, ++generation, 1, &s), 0);
+	assert_int_equal(snapshot_create(config, NULL, &w->common, ++generation, 1, &s), 0);
 	return s;
 }
 
@@ -87,6 +87,7 @@ void world_begin(struct world *w, const struct world_options *o)
 		limits.upstreams_idle = 32;
 	limits.listeners = 1;
 	assert_int_equal(registry_init(&w->registry), 0);
+	w->common = (struct snapshot_common){.registry = &w->registry};
 	assert_int_equal(shard_init(&w->shard, 0, o->blocks ? o->blocks : 1024, 1), 0);
 	assert_int_equal(fake_ring_create(&w->shard.blocks, &o->plan, &w->ring), 0);
 	shard_open(&w->shard, w->ring, fake_now(w->ring));

@@ -23,6 +23,7 @@ struct world {
 	struct shard shard;
 	struct ring *ring;
 	struct registry registry;
+	struct snapshot_common common;
 	struct front_shared shared;
 	struct front front;
 	struct snapshot *snapshot;

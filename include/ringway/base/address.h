@@ -38,6 +38,11 @@ size_t address_ip_text(const struct address *a, char out[static ADDRESS_TEXT_BYT
  * address_from_text() reads back as the same address. */
 size_t address_text(const struct address *a, char out[static ADDRESS_TEXT_BYTES]);
 
+/* The 16 bytes of the IPv6 form; of an IPv4 address the mapped one (RFC 4291 section
+ * 2.5.5.2). False for what is no IP address. */
+bool address_mapped_bytes(const struct address *a, uint8_t ret_bytes[16]);
+bool address_is_mapped(const uint8_t bytes[16]);
+
 /* A range of IP addresses. IPv4-mapped IPv6 addresses are compared as IPv4, and an
  * IPv6 range that reaches beyond them ("::/0") holds none of them. */
 struct cidr {

@@ -12,6 +12,9 @@
 struct attributes {
 	const struct http_head *request; /* as received; NULL when it was no request */
 	struct span client;
+	/* Whom limits count: the client, or whom a trusted peer says it speaks for; 16 bytes,
+	 * IPv4 in mapped form; NULL: no address is known (a unix socket). */
+	const uint8_t *counted_ip;
 	struct span request_id;
 	struct span route;
 	struct span service;

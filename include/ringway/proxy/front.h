@@ -96,8 +96,9 @@ struct client {
 	uint64_t trusted_since; /* generation of the snapshot that `is_trusted` is true of */
 	bool is_trusted;
 	bool in_gate;
-	uint8_t ip_len;
+	uint8_t ip_len; /* 0: a unix socket's */
 	char ip[46];
+	uint8_t ip_bytes[16]; /* the same, IPv4 in mapped form */
 };
 
 struct front_listener {

@@ -33,6 +33,7 @@ struct snapshot_service {
 	const struct snapshot_route *routes;
 };
 
+struct limiter;
 struct snapshot;
 struct tls_credentials;
 
@@ -52,11 +53,18 @@ struct snapshot {
 	struct snapshot_refs *refs; /* by shard */
 };
 
+/* What all snapshots of a process refer to, and outlives them. Belongs to the thread that
+ * builds snapshots. */
+struct snapshot_common {
+	struct registry *registry;
+	struct limiter *limiter;
+};
+
 /* Config and credentials (NULL: no TLS) are the snapshot's on success only. -ENOSPC: more
- * targets or services than a process can know; -ENOMEM. */
+ * targets, services or limits than a process can know; -ENOMEM. */
 int snapshot_create(struct config *config, struct tls_credentials *credentials,
-                    struct registry *registry, uint64_t generation, unsigned shards,
-                    struct snapshot **ret_snapshot);
+                    const struct snapshot_common *common, uint64_t generation,
+                    unsigned shards, struct snapshot **ret_snapshot);
 void snapshot_destroy(struct snapshot *s); /* takes NULL */
 
 #endif
