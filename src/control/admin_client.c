@@ -12,8 +12,8 @@
 #include <ringway/config/load.h>
 #include <ringway/http1/parse.h>
 
-/* What the admin side answers is one block at most; its head is short. */
-#define ANSWER_MAX (256 * KIB)
+/* A thousand limits with as many hot keys are half of it. */
+#define ANSWER_MAX (1 * MIB)
 #define FIELDS_MAX 64
 
 static const struct h1_limits answer_limits = {
@@ -46,14 +46,8 @@ static bool PRINTF(2, 3) say(const struct call *call, const char *fmt, ...)
 
 /* ---- finding it ---- */
 
-/* Where it listens: a path, or what follows from the instance's name. */
-struct admin_where {
-	const char *socket;   /* NULL: by name */
-	const char *instance; /* NULL: "default" */
-};
-
 /* False: it contradicts itself, which was said. */
-static bool where_is_good(const struct command *c, const struct admin_where *where)
+static bool where_is_good(const struct command *c, const struct admin_options *where)
 {
 	if (where->instance && where->socket)
 		command_misused(c, "--instance and --socket say the same: one of them is enough");
@@ -64,7 +58,7 @@ static bool where_is_good(const struct command *c, const struct admin_where *whe
 	return false;
 }
 
-static bool find_socket(struct call *call, const struct admin_where *where)
+static bool find_socket(struct call *call, const struct admin_options *where)
 {
 	const char *instance = where->instance ? where->instance : "default";
 	const char *tried[CONFIG_ADMIN_SOCKETS], *directories[CONFIG_ADMIN_SOCKETS];
@@ -140,20 +134,26 @@ static bool say_late(const struct call *call)
 	return say(call, "%s: no answer in time", call->socket);
 }
 
-static bool send_request(const struct call *call, const char *method, const char *path)
+static bool send_request(struct call *call, const struct admin_request *r)
 {
-	char request[256];
-	int len = snprintf(request, sizeof(request),
-			   "%s %s HTTP/1.1\r\n"
-			   "Host: localhost\r\n"
-			   "Content-Length: 0\r\n"
-			   "Connection: close\r\n\r\n",
-			   method, path);
+	const char *form = r->form ? r->form : "";
+	struct span request = arena_printf(&call->arena,
+					   "%s %s HTTP/1.1\r\n"
+					   "Host: localhost\r\n"
+					   "%s"
+					   "Content-Length: %zu\r\n"
+					   "Connection: close\r\n\r\n%s",
+					   r->method, r->path,
+					   r->form ? "Content-Type: "
+						     "application/x-www-form-urlencoded\r\n"
+						   : "",
+					   strlen(form), form);
 
-	must(len > 0 && (size_t)len < sizeof(request));
+	if (!request.ptr)
+		return say(call, "%s", strerror(ENOMEM));
 	if (!set_time_left(call, SO_SNDTIMEO))
 		return say_late(call);
-	if (send(call->fd, request, (size_t)len, MSG_NOSIGNAL) != len)
+	if (send(call->fd, request.ptr, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
 		return say(call, "%s: %s", call->socket, strerror(errno));
 	return true;
 }
@@ -203,7 +203,7 @@ static json_t *parse_answer(struct call *call, enum http_method method, unsigned
 	return NULL;
 }
 
-static json_t *ask(const struct command *c, const struct admin_where *where,
+json_t *admin_send(const struct command *c, const struct admin_options *options,
 		   const struct admin_request *request, unsigned *ret_status)
 {
 	struct call call = {.command = c,
@@ -215,8 +215,8 @@ static json_t *ask(const struct command *c, const struct admin_where *where,
 	call.answer = arena_alloc(&call.arena, ANSWER_MAX);
 	if (!call.answer)
 		say(&call, "%s", strerror(ENOMEM));
-	else if (find_socket(&call, where) && open_socket(&call) &&
-		 send_request(&call, request->method, request->path) && read_answer(&call))
+	else if (find_socket(&call, options) && open_socket(&call) &&
+		 send_request(&call, request) && read_answer(&call))
 		json = parse_answer(&call, http_method_of(span_str(request->method)), ret_status);
 	if (call.fd >= 0)
 		close(call.fd);
@@ -224,24 +224,37 @@ static json_t *ask(const struct command *c, const struct admin_where *where,
 	return json;
 }
 
+bool admin_read_arguments(const struct command *c, const struct argument *operands,
+			  size_t operands_len, int len, char **arguments,
+			  struct admin_options *ret_options, int *ret_exit)
+{
+	struct argument known[ADMIN_OPERANDS_MAX + 3];
+
+	must(operands_len <= ADMIN_OPERANDS_MAX);
+	*ret_options = (struct admin_options){NULL, NULL, false};
+	for (size_t i = 0; i < operands_len; i++)
+		known[i] = operands[i];
+	known[operands_len] = (struct argument){.name = "--json", .flag = &ret_options->as_json};
+	known[operands_len + 1] =
+		(struct argument){.name = "--instance", .text = &ret_options->instance};
+	known[operands_len + 2] =
+		(struct argument){.name = "--socket", .text = &ret_options->socket};
+	if (!command_read_arguments(c, known, operands_len + 3, len, arguments, ret_exit))
+		return false;
+	*ret_exit = COMMAND_USAGE;
+	return where_is_good(c, ret_options);
+}
+
 json_t *admin_ask(const struct command *c, const struct admin_request *request, int len,
 		  char **arguments, bool *ret_as_json, unsigned *ret_status, int *ret_exit)
 {
-	struct admin_where where = {NULL, NULL};
-	const struct argument known[] = {
-		{.name = "--json", .flag = ret_as_json},
-		{.name = "--instance", .text = &where.instance},
-		{.name = "--socket", .text = &where.socket},
-	};
+	struct admin_options options;
 
-	*ret_as_json = false;
-	if (!command_read_arguments(c, known, ARRAY_LEN(known), len, arguments, ret_exit))
+	if (!admin_read_arguments(c, NULL, 0, len, arguments, &options, ret_exit))
 		return NULL;
-	*ret_exit = COMMAND_USAGE;
-	if (!where_is_good(c, &where))
-		return NULL;
+	*ret_as_json = options.as_json;
 	*ret_exit = COMMAND_ERRORS;
-	return ask(c, &where, request, ret_status);
+	return admin_send(c, &options, request, ret_status);
 }
 
 void admin_print_json(const json_t *json)

@@ -28,7 +28,8 @@ static void print_bad(const json_t *json)
 
 static int run(const struct command *c, int len, char **arguments)
 {
-	static const struct admin_request request = {"POST", "/reload", RELOAD_TIMEOUT_S};
+	static const struct admin_request request = {
+		.method = "POST", .path = "/reload", .timeout_s = RELOAD_TIMEOUT_S};
 	bool as_json, good;
 	unsigned status;
 	int exit_code;

@@ -193,7 +193,8 @@ static void print_status(const json_t *status)
 
 static int run(const struct command *c, int len, char **arguments)
 {
-	static const struct admin_request request = {"GET", "/status", STATUS_TIMEOUT_S};
+	static const struct admin_request request = {
+		.method = "GET", .path = "/status", .timeout_s = STATUS_TIMEOUT_S};
 	unsigned status;
 	bool as_json;
 	int exit_code;
