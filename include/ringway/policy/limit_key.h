@@ -8,6 +8,7 @@
 #ifndef RINGWAY_POLICY_LIMIT_KEY_H
 #define RINGWAY_POLICY_LIMIT_KEY_H
 
+#include <ringway/config/config.h>
 #include <ringway/policy/attribute.h>
 
 /* A key of one address fits without an arena. */
