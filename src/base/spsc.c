@@ -1,25 +1,14 @@
 #include <ringway/base/spsc.h>
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-int spsc_init(struct spsc *s, uint32_t item_bytes, uint32_t capacity)
+void spsc_init(struct spsc *s, void *items, uint32_t item_bytes, uint32_t capacity)
 {
 	must(capacity && (capacity & (capacity - 1)) == 0);
 	memset(s, 0, sizeof(*s));
-	s->items = calloc(capacity, item_bytes);
-	if (!s->items)
-		return -ENOMEM;
+	s->items = items;
 	s->item_bytes = item_bytes;
 	s->mask = capacity - 1;
-	return 0;
-}
-
-void spsc_fini(struct spsc *s)
-{
-	free(s->items);
-	s->items = NULL;
 }
 
 bool spsc_push(struct spsc *s, const void *item)

@@ -5,31 +5,40 @@
 
 #include <ringway/shard/ring.h>
 
-int mailbox_init(struct mailbox *m, unsigned senders)
+#define LETTERS_BYTES (MAILBOX_LETTERS * sizeof(struct mail))
+
+size_t mailbox_bytes(unsigned senders)
 {
+	size_t bytes = senders * (sizeof(struct spsc) + LETTERS_BYTES);
+
+	return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+int mailbox_init(struct mailbox *m, unsigned senders, void *memory)
+{
+	char *letters;
+
+	m->own = NULL;
+	if (!memory)
+		memory = m->own = aligned_alloc(CACHE_LINE, mailbox_bytes(senders));
+	if (!memory)
+		return -ENOMEM;
 	m->wake = NULL;
-	m->senders = 0;
+	m->senders = senders;
 	atomic_init(&m->news, 0);
 	atomic_init(&m->asleep, false);
-	m->rings = aligned_alloc(CACHE_LINE, senders * sizeof(*m->rings));
-	if (!m->rings)
-		return -ENOMEM;
-	for (; m->senders < senders; m->senders++) {
-		int err = spsc_init(&m->rings[m->senders], sizeof(struct mail), MAILBOX_LETTERS);
-
-		if (err) {
-			mailbox_fini(m);
-			return err;
-		}
-	}
+	m->rings = memory;
+	letters = (char *)(m->rings + senders);
+	for (unsigned i = 0; i < senders; i++)
+		spsc_init(&m->rings[i], letters + i * LETTERS_BYTES, sizeof(struct mail),
+			  MAILBOX_LETTERS);
 	return 0;
 }
 
 void mailbox_fini(struct mailbox *m)
 {
-	for (unsigned i = 0; i < m->senders; i++)
-		spsc_fini(&m->rings[i]);
-	free(m->rings);
+	free(m->own);
+	m->own = NULL;
 	m->rings = NULL;
 	m->senders = 0;
 }

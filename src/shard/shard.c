@@ -20,6 +20,12 @@ static void upkeep(struct timer *t)
 
 int shard_init(struct shard *s, uint16_t index, uint32_t blocks, unsigned senders)
 {
+	return shard_init_in(s, index, blocks, senders, NULL);
+}
+
+int shard_init_in(struct shard *s, uint16_t index, uint32_t blocks, unsigned senders,
+		  void *mailbox)
+{
 	int err;
 
 	memset(s, 0, sizeof(*s));
@@ -29,7 +35,7 @@ int shard_init(struct shard *s, uint16_t index, uint32_t blocks, unsigned sender
 	err = block_pool_init(&s->blocks, blocks);
 	if (err)
 		return err;
-	err = mailbox_init(&s->mailbox, senders);
+	err = mailbox_init(&s->mailbox, senders, mailbox);
 	if (err)
 		block_pool_fini(&s->blocks);
 	return err;

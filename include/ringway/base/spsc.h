@@ -24,9 +24,8 @@ struct spsc {
 	uint32_t tail_seen;
 };
 
-/* `capacity` is a power of two. -ENOMEM. */
-int spsc_init(struct spsc *s, uint32_t item_bytes, uint32_t capacity);
-void spsc_fini(struct spsc *s);
+/* `items` is room for `capacity` items, a power of two of them; stays the caller's. */
+void spsc_init(struct spsc *s, void *items, uint32_t item_bytes, uint32_t capacity);
 
 /* Copies the item in; false when the ring is full. */
 bool spsc_push(struct spsc *s, const void *item);

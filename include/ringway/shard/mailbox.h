@@ -28,6 +28,7 @@ struct mailbox {
 	struct ring *wake; /* the receiver's */
 	unsigned senders;
 	struct spsc *rings; /* by sender */
+	void *own;          /* memory of theirs, unless it is the caller's */
 	_Alignas(CACHE_LINE) _Atomic uint64_t news; /* bit per sender (modulo 64); all write */
 	_Alignas(CACHE_LINE) _Atomic bool asleep;   /* the receiver writes */
 };
@@ -36,7 +37,11 @@ struct mailbox {
  * letter and tries again. */
 #define MAILBOX_LETTERS 256
 
-int mailbox_init(struct mailbox *m, unsigned senders); /* -ENOMEM */
+/* What the rings of so many senders take. */
+size_t mailbox_bytes(unsigned senders);
+/* `memory` is mailbox_bytes(), aligned to a cache line, and stays the caller's; NULL: the
+ * heap's. -ENOMEM. */
+int mailbox_init(struct mailbox *m, unsigned senders, void *memory);
 void mailbox_fini(struct mailbox *m);
 
 /* On the sender's thread. False when its ring is full. */

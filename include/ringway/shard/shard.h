@@ -36,6 +36,9 @@ struct shard {
 
 /* Everything but the ring, which is made on the shard's own thread (shard_open). */
 int shard_init(struct shard *s, uint16_t index, uint32_t blocks, unsigned senders);
+/* The same with the mailbox in memory of the caller's, see mailbox_init(). */
+int shard_init_in(struct shard *s, uint16_t index, uint32_t blocks, unsigned senders,
+                  void *mailbox);
 /* On the shard's thread; takes the ring. Its clock starts at now_ns. */
 void shard_open(struct shard *s, struct ring *ring, uint64_t now_ns);
 /* Turns until shard_stop(). */

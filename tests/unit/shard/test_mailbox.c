@@ -34,7 +34,7 @@ static void letters_of_one_sender_keep_their_order(void **state UNUSED)
 	uint64_t seen[2] = {0};
 	struct mailbox m;
 
-	assert_int_equal(mailbox_init(&m, 2), 0);
+	assert_int_equal(mailbox_init(&m, 2, NULL), 0);
 	assert_int_equal(mailbox_deliver(&m), 0);
 	for (uint64_t i = 0; i < 10; i++) {
 		for (unsigned sender = 0; sender < 2; sender++) {
@@ -56,7 +56,7 @@ static void a_full_mailbox_says_so_and_takes_again_later(void **state UNUSED)
 	struct mailbox m;
 	struct mail mail;
 
-	assert_int_equal(mailbox_init(&m, 2), 0);
+	assert_int_equal(mailbox_init(&m, 2, NULL), 0);
 	for (uint64_t i = 0; i < MAILBOX_LETTERS; i++) {
 		mail = letter(seen, 0, i);
 		assert_true(mailbox_post(&m, 0, &mail));
@@ -78,7 +78,7 @@ static void more_senders_than_bits_share_them(void **state UNUSED)
 	uint64_t seen[130] = {0};
 	struct mailbox m;
 
-	assert_int_equal(mailbox_init(&m, 130), 0);
+	assert_int_equal(mailbox_init(&m, 130, NULL), 0);
 	for (unsigned sender = 0; sender < 130; sender++) {
 		struct mail mail = letter(seen, sender, 0);
 
@@ -94,7 +94,7 @@ static void nobody_sleeps_on_news(void **state UNUSED)
 	struct mailbox m;
 	struct mail mail = letter(seen, 0, 0);
 
-	assert_int_equal(mailbox_init(&m, 1), 0);
+	assert_int_equal(mailbox_init(&m, 1, NULL), 0);
 	assert_true(mailbox_post(&m, 0, &mail));
 	assert_false(mailbox_sleep(&m));
 	assert_false(atomic_load(&m.asleep));
@@ -124,7 +124,7 @@ static void letters_that_beget_letters_do_not_hold_the_turn(void **state UNUSED)
 	struct echo e = {.m = &m};
 	struct mail mail = {.deliver = post_another, .to = &e};
 
-	assert_int_equal(mailbox_init(&m, 1), 0);
+	assert_int_equal(mailbox_init(&m, 1, NULL), 0);
 	assert_true(mailbox_post(&m, 0, &mail));
 	/* Comes back although there is always one more, and says that there is. */
 	assert_in_range(mailbox_deliver(&m), 1, MAILBOX_LETTERS);
