@@ -57,6 +57,17 @@ static const char *size_text(char out[static 32], double bytes)
 	return out;
 }
 
+static const char *pages_text(enum segment_pages pages)
+{
+	static const char *const texts[] = {
+		[SEGMENT_SMALL] = "no huge pages",
+		[SEGMENT_TRANSPARENT] = "transparent huge pages",
+		[SEGMENT_HUGETLB] = "huge pages that were set aside",
+	};
+
+	return texts[pages];
+}
+
 static bool speaks_tls(const struct config_service *s)
 {
 	for (size_t i = 0; i < s->targets_len; i++)
@@ -128,6 +139,9 @@ void banner_print(const struct instance *in, const struct config *config)
 		fprintf(stderr, "             with TLS about %s more each while idle, %s in all\n",
 			size_text(a, TLS_SESSION_IDLE_BYTES),
 			size_text(b, (double)TLS_SESSION_IDLE_BYTES * config->max_connections));
+	fprintf(stderr, "             shared by the shards: %s in a private mapping, %s\n",
+		size_text(a, (double)in->private.segment.mapped_bytes),
+		pages_text(in->private.segment.pages));
 	/* Control may have a newer one by now; in->snapshot is its own. */
 	fprintf(stderr, "  ready      generation 1\n");
 }

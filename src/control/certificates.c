@@ -238,15 +238,12 @@ int certificates_init(struct instance *in)
 	int err = c ? tls_init() : -ENOMEM;
 
 	if (!err)
-		err = tls_ticket_keys_create(&c->ticket_keys);
-	if (!err)
 		err = staples_create(in, &c->staples);
 	if (err) {
-		if (c)
-			tls_ticket_keys_destroy(c->ticket_keys);
 		free(c);
 		return err;
 	}
+	c->ticket_keys = tls_ticket_keys_init(in->private.ticket_keys);
 	pthread_mutex_init(&c->lock, NULL);
 	sem_init(&c->stop, 0, 0);
 	in->certificates = c;
@@ -274,7 +271,7 @@ void certificates_fini(struct instance *in)
 	if (!c)
 		return;
 	free_files(c->files, c->files_len);
-	tls_ticket_keys_destroy(c->ticket_keys);
+	tls_ticket_keys_fini(c->ticket_keys);
 	staples_destroy(c->staples);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

@@ -244,3 +244,24 @@ void cgroup_read_cpu(const char *root, struct cgroup_cpu *ret_cpu)
 		read_cpuset(root, "cpuset", "cpuset.effective_cpus", &ret_cpu->cpuset) ||
 		read_cpuset(root, "cpuset", "cpuset.cpus", &ret_cpu->cpuset);
 }
+
+static uint64_t smallest(const char *root, const char *controller, const char *file)
+{
+	char dir[2 * PATH_MAX], line[64];
+	uint64_t least = UINT64_MAX, bytes;
+	struct hierarchy h;
+	bool started = false;
+
+	find_hierarchy(root, controller, &h);
+	/* "max" is no number and no limit. */
+	while (next_level(&h, &started, dir))
+		if (read_line(dir, file, line, sizeof(line)) && span_to_u64(span_str(line), &bytes))
+			least = min_u64(least, bytes);
+	return least;
+}
+
+uint64_t cgroup_memory_max_bytes(const char *root)
+{
+	return min_u64(smallest(root, NULL, "memory.max"),
+		       smallest(root, "memory", "memory.limit_in_bytes"));
+}

@@ -1,4 +1,4 @@
-/* What the control groups of this process say about CPUs.
+/* What the control groups of this process say about CPUs and memory.
  *
  * Both versions may be mounted at once, each with some of the controllers; a group
  * may lie below others, each with limits of its own. What lies above the root of
@@ -9,6 +9,7 @@
 
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct cgroup_cpu {
 	double quota;       /* CPUs' worth of time, the smallest on the way up; 0: none */
@@ -19,5 +20,7 @@ struct cgroup_cpu {
 
 /* `root` stands before every path that is read. What cannot be read says nothing. */
 void cgroup_read_cpu(const char *root, struct cgroup_cpu *ret_cpu);
+/* The smallest limit on the way up; UINT64_MAX: none. */
+uint64_t cgroup_memory_max_bytes(const char *root);
 
 #endif

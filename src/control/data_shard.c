@@ -330,7 +330,8 @@ int data_shard_start(struct data_shard *ds, struct instance *in, unsigned index)
 	ds->cpu = in->topology.shard_cpus[index];
 	ds->letters_end = &ds->letters;
 	sem_init(&ds->started, 0, 0);
-	err = shard_init(&ds->shard, (uint16_t)index, in->capacity.blocks, 1);
+	err = shard_init_in(&ds->shard, (uint16_t)index, in->capacity.blocks, SHARD_SENDERS,
+			    private_mapping_shard_mailbox(&in->private, index));
 	if (err)
 		return err;
 	err = -pthread_create(&ds->thread, NULL, run, ds);

@@ -25,9 +25,13 @@
 #include <ringway/proxy/exchange.h>
 #include <ringway/tls/memory.h>
 
+#include "private_mapping.h"
+
 /* Who writes into control's mailbox; data shard N is CONTROL_FROM_SHARDS + N. */
 enum { CONTROL_FROM_MAIN, CONTROL_FROM_CONFIG, CONTROL_FROM_RESOLVER, CONTROL_FROM_FILES,
        CONTROL_FROM_OCSP, CONTROL_FROM_SHARDS };
+/* And who writes into a data shard's: control alone. */
+#define SHARD_SENDERS 1
 
 struct letter; /* one that did not fit a mailbox yet */
 
@@ -87,6 +91,7 @@ struct instance {
 	struct process_options options;
 	struct topology topology;
 	struct capacity capacity;
+	struct private_mapping private; /* mailboxes, ticket keys: outlives what lies in it */
 	struct front_shared shared;
 	struct registry registry; /* of whoever builds a snapshot: main at start, config later */
 	struct snapshot_common common; /* the same */

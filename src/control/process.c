@@ -244,6 +244,27 @@ static int plan(struct instance *in, const struct config *config)
 	return err;
 }
 
+static int map_private(struct instance *in)
+{
+	struct private_sizes sizes = {
+		.shards = in->shards_len,
+		.control_senders = CONTROL_FROM_SHARDS + in->shards_len,
+		.shard_senders = SHARD_SENDERS,
+	};
+	unsigned long long needed = private_mapping_bytes(&sizes);
+	uint64_t room = 0;
+	int err = private_mapping_create(&sizes, &in->private, &room);
+
+	if (err == -ENOMEM && room)
+		event_error("the memory that the shards share takes %llu bytes, of which %llu are "
+			    "missing",
+			    needed, needed - (unsigned long long)room);
+	else if (err)
+		event_error("the memory that the shards share (%llu bytes) is not to be had: %s",
+			    needed, strerror(-err));
+	return err;
+}
+
 static int read_certificates(struct instance *in, const struct config *config,
 			     struct tls_credentials **ret_credentials)
 {
@@ -336,6 +357,8 @@ static int start(struct instance *in, struct config *config)
 		make_directory_of(config->admin.socket);
 		err = take_lock(in, config);
 	}
+	if (!err)
+		err = map_private(in);
 	if (!err) {
 		in->shards = aligned_alloc(CACHE_LINE, in->shards_len * sizeof(*in->shards));
 		err = in->shards ? 0 : -ENOMEM;
@@ -345,8 +368,9 @@ static int start(struct instance *in, struct config *config)
 		err = open_listeners(in, config);
 	}
 	if (!err)
-		err = shard_init(&in->control, (uint16_t)in->shards_len, CONTROL_BLOCKS,
-				 CONTROL_FROM_SHARDS + in->shards_len);
+		err = shard_init_in(&in->control, (uint16_t)in->shards_len, CONTROL_BLOCKS,
+				    CONTROL_FROM_SHARDS + in->shards_len,
+				    private_mapping_control_mailbox(&in->private));
 	if (!err)
 		err = read_certificates(in, config, &credentials);
 	if (!err)
@@ -399,6 +423,7 @@ static void end(struct instance *in)
 	free(in->shards);
 	registry_fini(&in->registry);
 	free(in->names);
+	private_mapping_fini(&in->private);
 	if (in->lock_fd >= 0)
 		close(in->lock_fd);
 }

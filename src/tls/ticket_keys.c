@@ -1,7 +1,6 @@
 #include <ringway/tls/ticket_keys.h>
 
 #include <endian.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -50,29 +49,27 @@ struct view {
 	uint64_t secrets[2][SECRET_WORDS];
 };
 
-int tls_ticket_keys_create(struct tls_ticket_keys **ret)
+size_t tls_ticket_keys_bytes(void)
 {
-	/* Shared, since a new process that takes over from this one shall go on with the
-	 * same keys. MADV_WIPEONFORK would take them from it, and the kernel allows it on
-	 * private mappings only. */
-	void *map = mmap(NULL, sizeof(struct tls_ticket_keys), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (map == MAP_FAILED)
-		return -ENOMEM;
-	/* Refused by old kernels and by small limits; the keys are as good without. */
-	(void)madvise(map, sizeof(struct tls_ticket_keys), MADV_DONTDUMP);
-	(void)mlock(map, sizeof(struct tls_ticket_keys));
-	*ret = map;
-	return 0;
+	return sizeof(struct tls_ticket_keys);
 }
 
-void tls_ticket_keys_destroy(struct tls_ticket_keys *k)
+struct tls_ticket_keys *tls_ticket_keys_init(void *memory)
+{
+	struct tls_ticket_keys *k = memory;
+
+	/* Refused by old kernels and by small limits; the keys are as good without. */
+	(void)madvise(k, sizeof(*k), MADV_DONTDUMP);
+	(void)mlock(k, sizeof(*k));
+	return k;
+}
+
+void tls_ticket_keys_fini(struct tls_ticket_keys *k)
 {
 	if (!k)
 		return;
 	explicit_bzero(k, sizeof(*k));
-	munmap(k, sizeof(*k));
+	(void)munlock(k, sizeof(*k));
 }
 
 static bool slot_read(const struct slot *slot, struct view *ret_view)

@@ -472,6 +472,7 @@ void tls_pair_init(void)
 	struct config config = {.listeners = listeners, .listeners_len = 2};
 	struct tls_findings findings = {.say = say};
 	struct tls_pair_plan first = {.network = fake_plan_of(1)};
+	static _Alignas(4096) char keys_memory[16 * 1024];
 	struct tls_ticket_keys *keys;
 
 	asking.client_auth = CONFIG_CLIENT_AUTH_REQUEST;
@@ -480,7 +481,8 @@ void tls_pair_init(void)
 	must(wc_SetSeed_Cb(seed) == 0);
 	must(tls_memory_init(&memory, 256 * MIB) == 0);
 	tls_memory_enter(&memory);
-	must(tls_ticket_keys_create(&keys) == 0);
+	must(tls_ticket_keys_bytes() <= sizeof(keys_memory));
+	keys = tls_ticket_keys_init(keys_memory);
 	must(tls_credentials_create(&config, 1, keys, NULL, &findings, &credentials) == 0);
 	client_ctx[0] = new_client(wolfTLSv1_3_client_method());
 	client_ctx[1] = new_client(wolfTLSv1_2_client_method());

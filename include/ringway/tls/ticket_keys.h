@@ -35,6 +35,7 @@
 #define RINGWAY_TLS_TICKET_KEYS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define TLS_TICKET_NAME_BYTES    16
@@ -52,11 +53,13 @@ enum tls_ticket_verdict {
 	TLS_TICKET_UNKNOWN,    /* foreign, too old, from the future, forged */
 };
 
-/* Fresh secrets in a mapping of its own that core dumps leave out and that is locked
- * into memory where RLIMIT_MEMLOCK allows. -ENOMEM: no memory. */
-int tls_ticket_keys_create(struct tls_ticket_keys **ret);
+size_t tls_ticket_keys_bytes(void);
+/* Fresh secrets in tls_ticket_keys_bytes() of zeroed memory at a page's beginning, which
+ * stays the caller's: it is left out of core dumps and locked where RLIMIT_MEMLOCK allows.
+ * Processes that share the memory share the keys. */
+struct tls_ticket_keys *tls_ticket_keys_init(void *memory);
 /* Wipes all. No other thread may be using it; NULL is taken. */
-void tls_ticket_keys_destroy(struct tls_ticket_keys *k);
+void tls_ticket_keys_fini(struct tls_ticket_keys *k);
 
 /* `binding` is a SHA-256 that the caller makes over all that a ticket is tied to: name
  * of the listener, client_auth, bytes of the client CA, fingerprint of the certificate.

@@ -13,6 +13,8 @@
 #include <ringway/base/base.h>
 #include <ringway/control/topology.h>
 
+#include "cgroup.h"
+
 /* A host as its files show it. */
 static char root[PATH_MAX];
 
@@ -162,6 +164,19 @@ static void the_cpuset_bounds_in_version_1(void **state UNUSED)
 	t = plan((struct config_runtime){0}, "0-7");
 	assert_cpus(&t.usable, "1,3");
 	assert_int_equal(t.shards, 2);
+}
+
+static void the_smallest_memory_limit_on_the_way_up_counts(void **state UNUSED)
+{
+	host("0-7\n");
+	put("/proc/self/mountinfo", mounts_v2);
+	put("/proc/self/cgroup", "0::/a.slice/b.scope\n");
+	put("/sys/fs/cgroup/a.slice/b.scope/memory.max", "max\n");
+	assert_true(cgroup_memory_max_bytes(root) == UINT64_MAX);
+	put("/sys/fs/cgroup/a.slice/memory.max", "1073741824\n");
+	assert_true(cgroup_memory_max_bytes(root) == 1073741824);
+	put("/sys/fs/cgroup/a.slice/b.scope/memory.max", "67108864\n");
+	assert_true(cgroup_memory_max_bytes(root) == 67108864);
 }
 
 static void an_empty_cpuset_of_version_1_says_nothing(void **state UNUSED)
@@ -411,6 +426,7 @@ int main(void)
 		on_a_host(the_affinity_mask_bounds),
 		on_a_host(the_cpuset_bounds_in_version_2),
 		on_a_host(the_cpuset_bounds_in_version_1),
+		on_a_host(the_smallest_memory_limit_on_the_way_up_counts),
 		on_a_host(an_empty_cpuset_of_version_1_says_nothing),
 		on_a_host(a_foreign_cpuset_does_not_take_every_cpu),
 		on_a_host(the_quota_bounds_in_version_2_and_is_rounded_up),

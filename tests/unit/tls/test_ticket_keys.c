@@ -29,14 +29,21 @@ struct ticket {
 
 static struct tls_ticket_keys *keys;
 
+static _Alignas(4096) char memory[16 * 1024];
+
 static int create(void **state UNUSED)
 {
-	return tls_ticket_keys_create(&keys);
+	assert_true(tls_ticket_keys_bytes() <= sizeof(memory));
+	keys = tls_ticket_keys_init(memory);
+	return 0;
 }
 
 static int destroy(void **state UNUSED)
 {
-	tls_ticket_keys_destroy(keys);
+	tls_ticket_keys_fini(keys);
+	/* Nothing is left to be found. */
+	for (size_t i = 0; i < sizeof(memory); i++)
+		assert_int_equal(memory[i], 0);
 	return 0;
 }
 
@@ -360,7 +367,7 @@ static void shards_open_what_others_sealed_while_keys_turn(void **state UNUSED)
 
 static void nothing_is_destroyed_too(void **state UNUSED)
 {
-	tls_ticket_keys_destroy(NULL);
+	tls_ticket_keys_fini(NULL);
 }
 
 #define WITH_KEYS(test) cmocka_unit_test_setup_teardown(test, create, destroy)

@@ -1,0 +1,87 @@
+"""The memory that shards share: one memfd that nobody else can name, read or find in a dump."""
+
+import os
+import re
+
+import pytest
+
+from harness.origin import Origin
+from harness.ringway import Ringway
+
+NAME = "memfd:ringway-private"
+
+
+@pytest.fixture
+def gateway():
+    with Origin() as origin, \
+            Ringway(f'all: {{url: "{origin.url}", routes: [{{path: "/*"}}]}}',
+                    shards=2) as instance:
+        yield instance
+
+
+def mappings(pid):
+    """Of the memfd: (permissions, flags, bytes) of each."""
+    found, ours = [], False
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
+        for line in smaps:
+            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ", line)
+            if head:
+                ours = NAME in line
+                size = int(head[2], 16) - int(head[1], 16)
+                permissions = head[3]
+            elif ours and line.startswith("VmFlags:"):
+                found.append((permissions, line.split()[1:], size))
+    return found
+
+
+def descriptors(pid):
+    folder = f"/proc/{pid}/fd"
+    return [f"{folder}/{n}" for n in os.listdir(folder)
+            if NAME in os.readlink(f"{folder}/{n}")]
+
+
+def test_the_private_mapping_is_shared_and_left_out_of_dumps(gateway):
+    found = mappings(gateway.process.child.pid)
+    assert found
+    for permissions, flags, _ in found:
+        assert permissions == "rw-s"
+        assert "dd" in flags
+
+
+def test_the_private_mapping_has_no_name_in_dev_shm(gateway):
+    links = descriptors(gateway.process.child.pid)
+    assert len(links) == 1
+    inode = os.stat(links[0]).st_ino
+    device = os.stat(links[0]).st_dev
+    for entry in os.scandir("/dev/shm"):
+        status = entry.stat(follow_symlinks=False)
+        assert (status.st_dev, status.st_ino) != (device, inode)
+        assert "private" not in entry.name
+    assert os.stat(links[0]).st_nlink == 0
+
+
+def test_every_page_is_there_before_the_first_request(gateway):
+    links = descriptors(gateway.process.child.pid)
+    status = os.stat(links[0])
+    assert status.st_size > 0
+    assert status.st_blocks * 512 >= status.st_size
+    assert sum(size for _, _, size in mappings(gateway.process.child.pid)) >= status.st_size
+
+
+def test_the_banner_says_what_it_costs(gateway):
+    size = os.stat(descriptors(gateway.process.child.pid)[0]).st_size
+    said = re.search(r"shared by the shards: ([0-9.]+) (KiB|MiB) in a private mapping, (.*)",
+                     gateway.process.stderr)
+    assert said, gateway.process.stderr
+    unit = {"KiB": 1024, "MiB": 1024 ** 2}[said[2]]
+    assert abs(float(said[1]) * unit - size) <= unit / 10
+    assert said[3] in ("no huge pages", "transparent huge pages",
+                       "huge pages that were set aside")
+
+
+def test_letters_go_through_the_mapping(gateway):
+    # More of them than a ring holds: status asks every shard by letter, which answers by one.
+    for _ in range(300):
+        assert len(gateway.status()["shards"]) == 2
+    assert gateway.admin("reload").returncode == 0
+    assert gateway.get("/").status == 200
