@@ -139,14 +139,18 @@ static void find_owners(struct loader *l, struct service_draft *home)
 	}
 }
 
+void finish_owners(struct loader *l)
+{
+	for (size_t i = 0; i < l->services_len; i++)
+		find_owners(l, &l->services[i]);
+}
+
 void finish_services(struct loader *l)
 {
 	struct config *c = l->config;
 	struct config_service *services =
 		arena_alloc(&c->arena, l->services_len * sizeof(*services) + 1);
 
-	for (size_t i = 0; i < l->services_len; i++)
-		find_owners(l, &l->services[i]);
 	for (size_t i = 0; i < l->services_len; i++) {
 		struct service_draft *draft = &l->services[i];
 

@@ -1,5 +1,7 @@
 #include "readers.h"
 
+#include <ringway/config/rate.h>
+
 #include "units.h"
 
 #define FIELD(type, member) offsetof(struct type, member)
@@ -58,6 +60,10 @@ static const struct schema_key keys_runtime[] = {
 	{"cpus", read_cpus, FIELD(config_runtime, cpus)},
 	{"pin", read_choice, FIELD(config_runtime, pin), .choices = choices_pin},
 	{"drain", read_duration, FIELD(config_runtime, drain_ns), .max = DAY},
+	{"limit_keys", read_u32, FIELD(config_runtime, limit_keys), .min = 1024, .max = 100000000},
+	{"limit_windows", read_u32, FIELD(config_runtime, limit_windows), .min = 1024,
+	 .max = 10000000},
+	{"metrics_memory", read_metrics_memory, FIELD(config_runtime, metrics_shared)},
 	NOT_BUILT("steering"),
 	NOT_BUILT("tune_plan"),
 	END,
@@ -151,6 +157,7 @@ static const struct schema_key keys_logging[] = {
 static const struct schema_key keys_monitoring[] = {
 	{"metrics_port", read_metrics_port, .min = 1, .max = 65535},
 	{"metrics_host", read_metrics_host},
+	{"label_budget", read_label_budget, .min = 1, .max = 10000},
 	{"logging", read_mapping, FIELD(config_monitoring, logging), .keys = keys_logging},
 	NOT_BUILT("health_check_interval"),
 	NOT_BUILT("circuit_breaker"),
@@ -160,6 +167,49 @@ static const struct schema_key keys_monitoring[] = {
 static const struct schema_key keys_admin[] = {
 	{"socket", read_admin_socket, FIELD(config_admin, socket)},
 	NOT_BUILT("address"),
+	END,
+};
+
+static const struct schema_choice choices_algorithm[] = {
+	{"token_bucket", CONFIG_LIMIT_TOKEN_BUCKET},
+	{"sliding_window", CONFIG_LIMIT_SLIDING_WINDOW},
+	{"fixed_window", CONFIG_LIMIT_FIXED_WINDOW},
+	{0}};
+static const struct schema_choice choices_limit_headers[] = {
+	{"ietf", CONFIG_LIMIT_HEADERS_IETF},
+	{"x-ratelimit", CONFIG_LIMIT_HEADERS_X_RATELIMIT},
+	{"both", CONFIG_LIMIT_HEADERS_BOTH},
+	{"off", CONFIG_LIMIT_HEADERS_OFF},
+	{0}};
+static const struct schema_choice choices_on_full[] = {{"coarse", CONFIG_LIMIT_COARSE},
+						       {"open", CONFIG_LIMIT_OPEN},
+						       {"closed", CONFIG_LIMIT_CLOSED},
+						       {0}};
+static const struct schema_choice choices_scope[] = {{"node", 0}, {"cluster", 0, true}, {0}};
+
+const struct schema_key keys_limit[] = {
+	{"key", read_limit_key, FIELD(limit_draft, limit)},
+	{"requests_per_second", read_requests_per_second, FIELD(limit_draft, limit)},
+	{"rate", read_rate, FIELD(limit_draft, limit)},
+	{"burst", read_u32, FIELD(limit_draft, burst), .min = 1, .max = CONFIG_LIMIT_TOKENS_MAX},
+	{"algorithm", read_choice, FIELD(limit_draft, limit.algorithm),
+	 .choices = choices_algorithm},
+	{"headers", read_choice, FIELD(limit_draft, limit.headers),
+	 .choices = choices_limit_headers},
+	{"on_full", read_choice, FIELD(limit_draft, limit.on_full), .choices = choices_on_full},
+	{"cost", read_u32, FIELD(limit_draft, limit.cost), .min = 1,
+	 .max = CONFIG_LIMIT_TOKENS_MAX},
+	{"concurrency", read_u32, FIELD(limit_draft, limit.concurrency), .min = 1,
+	 .max = CONFIG_LIMIT_TOKENS_MAX},
+	{"scope", read_choice_only, .choices = choices_scope},
+	NOT_BUILT("on_failure"),
+	END,
+};
+
+static const struct schema_key keys_rate_limit[] = {
+	{"default", read_default_limit},
+	NOT_BUILT("authenticated"),
+	NOT_BUILT("admin"),
 	END,
 };
 
@@ -177,8 +227,8 @@ const struct schema_key keys_file[] = {
 	{"monitoring", read_mapping, FIELD(config, monitoring), .keys = keys_monitoring},
 	{"admin", read_mapping, FIELD(config, admin), .keys = keys_admin},
 	NOT_BUILT("auth"),
-	NOT_BUILT("rate_limit"),
-	NOT_BUILT("limits"),
+	{"rate_limit", read_mapping, .keys = keys_rate_limit},
+	{"limits", read_limits},
 	NOT_BUILT("consumers"),
 	NOT_BUILT("ip"),
 	NOT_BUILT("cors"),
@@ -285,7 +335,8 @@ const struct schema_key keys_route[] = {
 	{"timeout", read_duration, FIELD(route_draft, total_ns), .max = LONG},
 	{"delay", read_duration, FIELD(route_draft, route.delay_ns), .max = DAY},
 	NOT_BUILT("auth"),
-	NOT_BUILT("rate_limit"),
+	{"rate_limit", read_route_rate_limit},
+	{"limits", read_route_limits},
 	NOT_BUILT("headers"),
 	NOT_BUILT("query"),
 	NOT_BUILT("cookies"),
@@ -297,7 +348,6 @@ const struct schema_key keys_route[] = {
 	NOT_BUILT("rewrite"),
 	NOT_BUILT("split"),
 	NOT_BUILT("mirror"),
-	NOT_BUILT("limits"),
 	NOT_BUILT("ip"),
 	NOT_BUILT("cors"),
 	NOT_BUILT("headers_out"),

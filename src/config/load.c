@@ -273,6 +273,10 @@ static void set_defaults(struct loader *l)
 		.max_fields = 100,
 	};
 	c->runtime.drain_ns = 30 * NS_PER_S;
+	c->runtime.limit_keys = 262144;
+	c->runtime.limit_windows = 65536;
+	c->runtime.metrics_shared = true;
+	c->runtime.metric_routes = 256;
 	c->resolver.timeout_ns = 2 * NS_PER_S;
 	c->resolver.max_ttl_ns = 300 * NS_PER_S;
 	c->monitoring.logging = (struct config_logging){.level = CONFIG_LOG_INFO,
@@ -331,6 +335,8 @@ static void load(struct loader *l, const char *path, const struct span *text)
 		l->config->admin.socket = default_socket(l->config);
 	finish_listeners(l);
 	finish_client(l);
+	finish_owners(l);
+	finish_limits(l);
 	finish_services(l);
 	check_shadowed_routes(l);
 }

@@ -10,6 +10,24 @@
 
 #include "yaml.h"
 
+/* A limit before it is given to its routes. */
+struct limit_draft {
+	struct config_limit limit;
+	const struct yaml_node *node; /* the key that begins it */
+	const struct yaml_node *value;
+	const char *path;
+	uint32_t burst;             /* 0: not given */
+	bool used;                  /* one below `limits`, by a route */
+	struct config_limit *built; /* in the config; NULL: it has errors of its own */
+};
+
+/* A limit that a route names. */
+struct limit_use {
+	struct span name;
+	const struct yaml_node *node;
+	const char *path;
+};
+
 /* A route before it is given to its service. */
 struct route_draft {
 	struct config_route route;
@@ -17,9 +35,12 @@ struct route_draft {
 	const char *path;    /* for errors */
 	const char *service; /* as named; says something when service_node is there */
 	const struct yaml_node *service_node;
-	uint64_t total_ns;           /* NOT_GIVEN: the service's */
-	bool has_path;               /* a good one: others shadow nothing */
-	size_t rank;                 /* among all, as written */
+	uint64_t total_ns;             /* NOT_GIVEN: the service's */
+	bool has_path;                 /* a good one: others shadow nothing */
+	size_t rank;                   /* among all, as written */
+	struct limit_draft *own_limit; /* NULL: none */
+	struct limit_use *limits;
+	size_t limits_len;
 	struct service_draft *owner; /* NULL: it names none that exists */
 };
 
@@ -48,6 +69,8 @@ struct service_draft {
 };
 
 #define NOT_GIVEN UINT64_MAX
+/* Besides its own and the default. */
+#define ROUTE_LIMITS_NAMED_MAX (CONFIG_ROUTE_LIMITS_MAX - 2)
 
 struct loader {
 	struct config *config;
@@ -61,6 +84,11 @@ struct loader {
 	struct span path;            /* of the mapping or value being read, in scratch */
 	struct service_draft *services;
 	size_t services_len;
+	struct limit_draft *default_limit; /* NULL: none */
+	struct limit_draft *limits;        /* of `limits:` */
+	size_t limits_len;
+	unsigned limit_counters; /* of those that are built */
+	bool limits_are_too_many;
 	/* gateway: */
 	struct address gateway_ip;
 	uint32_t gateway_port; /* 0: not given */

@@ -97,6 +97,12 @@ void read_metrics_port(struct loader *l, const struct schema_key *key,
 	l->metrics_port_node = value;
 }
 
+void read_label_budget(struct loader *l, const struct schema_key *key,
+		       const struct yaml_node *value, void *field UNUSED)
+{
+	read_u32(l, key, value, &l->config->runtime.metric_routes);
+}
+
 void read_listener_address(struct loader *l, const struct schema_key *key UNUSED,
 			   const struct yaml_node *value, void *field)
 {
@@ -267,6 +273,17 @@ void read_on_off(struct loader *l, const struct schema_key *key UNUSED,
 {
 	static const struct schema_choice words[] = {
 		{"on", true}, {"off", false}, {"true", true}, {"false", false}, {0}};
+	const struct schema_key choice = {.choices = words};
+	int chosen = *(bool *)field;
+
+	read_choice(l, &choice, value, &chosen);
+	*(bool *)field = chosen;
+}
+
+void read_metrics_memory(struct loader *l, const struct schema_key *key UNUSED,
+			 const struct yaml_node *value, void *field)
+{
+	static const struct schema_choice words[] = {{"shm", true}, {"private", false}, {0}};
 	const struct schema_key choice = {.choices = words};
 	int chosen = *(bool *)field;
 

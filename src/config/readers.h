@@ -16,6 +16,9 @@ extern const struct schema_key keys_target[];
 extern const struct schema_key keys_respond[];
 extern const struct schema_key keys_redirect[];
 extern const struct schema_key keys_route[]; /* struct route_draft */
+/* struct limit_draft; from the second on for a limit whose key is its place. */
+extern const struct schema_key keys_limit[];
+#define KEYS_LIMIT_OWN 1
 
 /* read_process.c: what the process listens on, runs on and writes to. */
 schema_reader read_version;
@@ -25,13 +28,15 @@ schema_reader read_gateway_port;
 schema_reader read_gateway_timeout;
 schema_reader read_metrics_host;
 schema_reader read_metrics_port;
+schema_reader read_label_budget;
 schema_reader read_listeners;
 schema_reader read_listener_address; /* struct address */
 schema_reader read_trusted;
 schema_reader read_resolver_servers;
 schema_reader read_shards; /* uint32_t */
 schema_reader read_cpus;   /* const char * */
-schema_reader read_on_off; /* bool */
+schema_reader read_on_off; /* bool; the same below */
+schema_reader read_metrics_memory;
 schema_reader read_log_output;
 schema_reader read_log_fields;
 schema_reader read_admin_socket;
@@ -57,6 +62,15 @@ schema_reader read_route_service;
 schema_reader read_hosts;
 schema_reader read_path;
 schema_reader read_methods;
+
+/* read_limit.c */
+schema_reader read_default_limit;
+schema_reader read_limits;
+schema_reader read_limit_key; /* struct config_limit; the same below */
+schema_reader read_requests_per_second;
+schema_reader read_rate;
+schema_reader read_route_rate_limit; /* struct route_draft; the same below */
+schema_reader read_route_limits;
 
 /* read_tls.c */
 schema_reader read_tls;          /* const struct config_tls * */

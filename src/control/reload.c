@@ -94,6 +94,13 @@ static const char *needs_restart(const struct instance *in, const struct config 
 	if (was->runtime.shards != is->runtime.shards ||
 	    !same_text(was->runtime.cpus, is->runtime.cpus) || was->runtime.pin != is->runtime.pin)
 		return "runtime";
+	if (was->runtime.limit_keys != is->runtime.limit_keys ||
+	    was->runtime.limit_windows != is->runtime.limit_windows)
+		return "runtime.limit_keys and limit_windows";
+	if (was->runtime.metrics_shared != is->runtime.metrics_shared)
+		return "runtime.metrics_memory";
+	if (was->runtime.metric_routes != is->runtime.metric_routes)
+		return "monitoring.label_budget";
 	if (capacity_of(is, in->shards_len).clients > in->capacity.clients)
 		return "gateway.max_connections (it was raised)";
 	return NULL;

@@ -165,19 +165,20 @@ struct config_limit_key {
 	const char *header; /* HEADER: lower case */
 };
 #define CONFIG_LIMIT_KEYS_MAX 4
+#define CONFIG_ROUTE_LIMITS_MAX 18 /* its own, the default's and 16 named ones */
 
 /* A limit: its requests are counted by key, at a rate, or at the same time, or both. */
 struct config_limit {
 	struct config_place place;
 	const char *name; /* below `limits`; "default" and "route:<service>/<route>" for those
-			     that have no name of their own */
+			     that have no name of their own; at most 112 bytes */
 	const char *shown_key; /* as written, "ip" or "ip, route" */
 	struct config_limit_key keys[CONFIG_LIMIT_KEYS_MAX];
 	size_t keys_len;
 	enum config_limit_algorithm algorithm;
 	enum config_limit_headers headers;
 	enum config_limit_on_full on_full;
-	uint64_t tokens;    /* 0: no rate */
+	uint64_t tokens;    /* 0: no rate; at most 1,000,000 */
 	uint64_t period_ns; /* tokens in so much time */
 	uint64_t burst;     /* token_bucket: at once */
 	uint32_t cost;      /* tokens of one request */
@@ -198,7 +199,8 @@ struct config_route {
 	struct config_timeouts timeouts; /* the service's, with the route's `timeout` as total */
 	uint64_t max_body_bytes;         /* UINT64_MAX: no limit */
 	uint64_t delay_ns;               /* wait before the source is asked; 0: none */
-	/* In the order in which they are taken: narrowest first (docs/limits.md). Own
+	/* In the order in which they are taken, narrowest first: of a client (ip, header; the
+	 * more parts the narrower), of a route, of a service, global; then by name. Own
 	 * rate_limit, named ones and the default. */
 	const struct config_limit *const *limits;
 	size_t limits_len;
@@ -243,7 +245,8 @@ struct config_runtime {
 	uint32_t limit_keys;    /* keys of all token buckets, fixed windows and concurrency caps */
 	uint32_t limit_windows; /* keys of all sliding windows */
 	bool metrics_shared;    /* counters lie in /dev/shm, where `ringway top` sees them */
-	uint32_t metric_routes; /* that have counters of their own; those above share one */
+	uint32_t metric_routes; /* monitoring.label_budget: routes that have counters of their
+				   own; those above share one */
 };
 
 struct config_resolver {

@@ -9,7 +9,10 @@ static const char text[] =
 	"  a: {url: 'http://${HOME:-x}:80', routes: [{path: /a, host: [A.example]}]}\n"
 	"  b: {redirect: {to: 'https://x{path}'}, routes: [{path: /b/*, methods: [GET]}]}\n"
 	"  c: &c {respond: {body: hello, headers: {A: b}}, routes: [{path: /c}]}\n"
-	"  d: *c\n";
+	"  d: *c\n"
+	"  e: {respond: {}, routes: [{path: /e, rate_limit: {rate: 9/s}, limits: [l]}]}\n"
+	"limits: {l: {key: [ip, header:A], rate: 5/m}}\n"
+	"rate_limit: {default: {requests_per_second: 0.5}}\n";
 
 static size_t left;
 static void *(*take_really)(struct arena_source *, size_t, size_t *);
