@@ -29,7 +29,7 @@ installs what the full run of the tests wants besides: Chromium and testssl.sh.
 
 What it changes:
   - installs missing packages with apt-get, as root or through sudo; services that
-    come with them (nginx, HAProxy) are neither started nor enabled
+    come with them (nginx, HAProxy, Prometheus) are neither started nor enabled
   - writes below ${RINGWAY_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ringway}
 It uses the archives, proxies and keys that apt on this machine is set up with, and
 looks into other suites of the same archive without adding them to apt.
@@ -83,12 +83,13 @@ packages_build=(
 packages_test=(
 	libcmocka-dev clang libclang-rt-dev python3 python3-pytest
 	'nginx-light|nginx|nginx-core|nginx-full' haproxy wrk curl openssl libssl-dev gnutls-bin
+	prometheus python3-prometheus-client
 	'linux-perf|linux-perf-any' iproute2 procps mandoc
 )
 # What only the full run of the tests drives: a browser is 400 MB.
 [[ ${RINGWAY_FULL:-} != 1 ]] || packages_test+=(chromium testssl.sh)
 # Those that bring a service, by the names of their packages and units.
-services=(nginx haproxy)
+services=(nginx haproxy prometheus)
 
 debian_check() {
 	local id='' like='' release='' name='this system'
