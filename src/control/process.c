@@ -244,6 +244,16 @@ static int plan(struct instance *in, const struct config *config)
 	return err;
 }
 
+/* What processes that were killed left behind takes room that this one may need. */
+static void remove_stale_segments(void)
+{
+	unsigned removed = 0;
+
+	/* No /dev/shm is no reason not to start: who needs it says so. */
+	if (segment_remove_stale(&removed) == 0 && removed)
+		event_info("removed %u segments of dead processes from /dev/shm", removed);
+}
+
 static int map_private(struct instance *in)
 {
 	struct private_sizes sizes = {
@@ -357,8 +367,10 @@ static int start(struct instance *in, struct config *config)
 		make_directory_of(config->admin.socket);
 		err = take_lock(in, config);
 	}
-	if (!err)
+	if (!err) {
+		remove_stale_segments();
 		err = map_private(in);
+	}
 	if (!err) {
 		in->shards = aligned_alloc(CACHE_LINE, in->shards_len * sizeof(*in->shards));
 		err = in->shards ? 0 : -ENOMEM;

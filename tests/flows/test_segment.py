@@ -1,7 +1,10 @@
 """The memory that shards share: one memfd that nobody else can name, read or find in a dump."""
 
+import fcntl
 import os
+import pathlib
 import re
+import struct
 
 import pytest
 
@@ -38,6 +41,32 @@ def descriptors(pid):
     folder = f"/proc/{pid}/fd"
     return [f"{folder}/{n}" for n in os.listdir(folder)
             if NAME in os.readlink(f"{folder}/{n}")]
+
+
+def segment(name):
+    """A named segment as base/segment.c lays it out: one page, and one that says so."""
+    path = pathlib.Path(f"/dev/shm/ringway-flow-{os.getpid()}-{name}")
+    page = os.sysconf("SC_PAGESIZE")
+    path.write_bytes(bytes(page) + struct.pack("24sQ", b"ringway shared segment\n", page)
+                     .ljust(page, b"\0"))
+    return path
+
+
+def test_a_start_removes_what_dead_processes_left_and_nothing_else():
+    stale, live, foreign = segment("stale"), segment("live"), segment("foreign")
+    foreign.write_bytes(b"precious")
+    try:
+        with open(live, "r+b") as owner, Origin() as origin:
+            lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+            fcntl.fcntl(owner, 37, lock)  # F_OFD_SETLK
+            with Ringway(f'all: {{url: "{origin.url}", routes: [{{path: "/*"}}]}}') as gateway:
+                assert "of dead processes" in gateway.said()
+                assert not stale.exists()
+                assert live.exists()
+                assert foreign.read_bytes() == b"precious"
+    finally:
+        for path in (stale, live, foreign):
+            path.unlink(missing_ok=True)
 
 
 def test_the_private_mapping_is_shared_and_left_out_of_dumps(gateway):
