@@ -6,6 +6,8 @@
 
 /* Interim answers to one request; more are no conversation but an attack. */
 #define INTERIM_MAX 10
+/* Fields that the proxy may add to an answer: Date, Via, and what policies say. */
+#define SPARE_FIELDS 10
 
 static const struct conn_events client_conn_events;
 static const struct http_stream_ops client_stream_ops;
@@ -137,7 +139,7 @@ static bool on_head(struct h1_client *c, const struct http_head *head, size_t us
 	struct http_head *copy = arena_alloc(st->arena, sizeof(*copy));
 
 	/* Room for what the proxy adds to an answer: Via, Date, and a few of a policy's. */
-	if (!copy || !http_head_copy(head, st->arena, 8, copy)) {
+	if (!copy || !http_head_copy(head, st->arena, SPARE_FIELDS, copy)) {
 		fail(c, ACCESS_OUT_OF_MEMORY);
 		return false;
 	}

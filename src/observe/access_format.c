@@ -78,6 +78,8 @@ void access_format_json(const struct access_view *view, struct line *l)
 	json_text(l, "route", r->route);
 	json_text(l, "service", r->service);
 	json_text(l, "target", r->target);
+	if (r->limit.len)
+		json_text(l, "limit", r->limit);
 	json_u64(l, "status", r->status);
 	json_u64(l, "bytes_in", r->bytes_in);
 	json_u64(l, "bytes_out", r->bytes_out);
@@ -195,6 +197,8 @@ void access_format_text(const struct access_view *view, struct line *l)
 	text_word(l, "route", r->route);
 	text_word(l, "service", r->service);
 	text_word(l, "target", r->target);
+	if (r->limit.len)
+		text_word(l, "limit", r->limit);
 	text_u64(l, "bytes_in", r->bytes_in);
 	text_u64(l, "head_us", r->head_us);
 	text_u64(l, "policy_us", r->policy_us);

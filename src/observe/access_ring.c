@@ -12,6 +12,7 @@ enum text {
 	ROUTE,
 	SERVICE,
 	TARGET,
+	LIMIT,
 	PLAIN_TEXTS, /* these are all that a record without TLS has */
 	TLS_VERSION = PLAIN_TEXTS,
 	TLS_SUITE,
@@ -29,6 +30,7 @@ enum text {
 static const uint16_t text_limits[TEXTS] = {
 	[ID] = 128,    [CLIENT] = 64, [METHOD] = 64,   [HOST] = 512,
 	[PATH] = 4096, [ROUTE] = 256, [SERVICE] = 256, [TARGET] = 512,
+	[LIMIT] = 128,
 
 	[TLS_VERSION] = 16,  [TLS_SUITE] = 64,          [TLS_GROUP] = 32,
 	[TLS_SERVER_NAME] = 256, [TLS_ALPN] = 256,      [TLS_CLIENT_SUBJECT] = 1024,
@@ -69,7 +71,7 @@ struct packed {
 };
 #define GO_BACK 0
 
-_Static_assert(sizeof(struct packed) + 128 + 64 + 64 + 512 + 4096 + 256 + 256 + 512 + 16 + 64 +
+_Static_assert(sizeof(struct packed) + 128 + 64 + 64 + 512 + 4096 + 256 + 256 + 512 + 128 + 16 + 64 +
 			       32 + 256 + 256 + 1024 + 64 +
 			       ACCESS_EXTRAS_MAX * sizeof(struct packed_extra) <=
 		       ACCESS_RECORD_BYTES_MAX,
@@ -113,6 +115,7 @@ static void collect_texts(const struct access_record *record, struct span texts[
 	texts[ROUTE] = record->route;
 	texts[SERVICE] = record->service;
 	texts[TARGET] = record->target;
+	texts[LIMIT] = record->limit;
 	if (!record->tls)
 		return;
 	texts[TLS_VERSION] = record->tls->version;
@@ -315,6 +318,7 @@ bool access_ring_peek(struct access_ring *r, struct access_view *ret_view)
 	ret_view->record.route = cut(&text, p->text_len[ROUTE]);
 	ret_view->record.service = cut(&text, p->text_len[SERVICE]);
 	ret_view->record.target = cut(&text, p->text_len[TARGET]);
+	ret_view->record.limit = cut(&text, p->text_len[LIMIT]);
 	if (p->has_tls) {
 		cut_tls(&text, p, &ret_view->tls);
 		ret_view->record.tls = &ret_view->tls;

@@ -7,7 +7,7 @@ static enum policy_verdict delay_on_request(const struct policy *p, struct polic
 {
 	if (run->waiting)
 		return POLICY_NEXT;
-	timer_set(&run->shard->timers, &run->timer, run->shard->now_ns + p->delay_ns);
+	timer_set(&run->at->shard->timers, &run->timer, run->at->shard->now_ns + p->delay_ns);
 	return POLICY_WAIT;
 }
 

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Fields that exchange_answer() adds to those it is given. */
-#define OWN_FIELDS 3
+/* Fields that are added to those that exchange_answer() is given: Date, and the policies'. */
+#define OWN_FIELDS (1 + POLICY_FIELDS_MAX)
 
 static void put(struct http_fields *fields, struct span name, struct span value)
 {
@@ -70,17 +70,19 @@ void exchange_answer(struct exchange *x, uint16_t status, const struct http_fiel
 	exchange_send_head(x, &head, piece, true, NULL);
 }
 
-void answer_problem(struct exchange *x, uint16_t status, const char *detail,
-		    const struct http_field *fields, uint32_t fields_len)
+void answer_with_problem(struct exchange *x, const struct problem *problem,
+			 const struct http_field *fields, uint32_t fields_len)
 {
 	struct http_field all[4];
-	struct span reason = http_status_reason(status);
-	/* The detail is ours and the id is checked: nothing here needs escaping. */
+	struct span title = problem->title ? span_str(problem->title)
+					   : http_status_reason(problem->status);
 	struct span body = arena_printf(
 		&x->arena,
-		"{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%u,"
-		"\"detail\":\"%s\",\"request_id\":\"%.*s\"}\n",
-		SPAN_FMT(reason), status, detail, SPAN_FMT(x->attributes.request_id));
+		"{\"type\":\"%s\",\"title\":\"%.*s\",\"status\":%u,\"detail\":\"%s\","
+		"%.*s%s\"request_id\":\"%.*s\"}\n",
+		problem->type ? problem->type : "about:blank", SPAN_FMT(title), problem->status,
+		problem->detail, SPAN_FMT(problem->members), problem->members.len ? "," : "",
+		SPAN_FMT(x->attributes.request_id));
 	uint32_t len = 0;
 
 	must(fields_len <= 2);
@@ -95,7 +97,15 @@ void answer_problem(struct exchange *x, uint16_t status, const char *detail,
 					 .value = x->attributes.request_id};
 	for (uint32_t i = 0; i < fields_len; i++)
 		all[len++] = fields[i];
-	exchange_answer(x, status, all, len, body);
+	exchange_answer(x, problem->status, all, len, body);
+}
+
+void answer_problem(struct exchange *x, uint16_t status, const char *detail,
+		    const struct http_field *fields, uint32_t fields_len)
+{
+	const struct problem problem = {.status = status, .detail = detail};
+
+	answer_with_problem(x, &problem, fields, fields_len);
 }
 
 /* ---- services without upstream ---- */

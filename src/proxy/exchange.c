@@ -97,6 +97,45 @@ static bool is_valid_request_id(struct span id)
 	return true;
 }
 
+/* Behind trusted peers: the last address in X-Forwarded-For that is not one of theirs, since
+ * whatever stands before it is only what that client says. With nothing but trusted ones
+ * it is the first. */
+static void set_counted_ip(struct exchange *x)
+{
+	const struct config *config = x->snapshot->config;
+	const struct http_fields *fields = &x->request.fields;
+	struct address last;
+	bool found = false;
+
+	if (!x->conn->is_trusted || !http_fields_have(fields, HTTP_FIELD_X_FORWARDED_FOR))
+		return;
+	for (uint32_t i = fields->len; i-- > 0;) {
+		struct span list = fields->at[i].value;
+
+		if (fields->at[i].id != HTTP_FIELD_X_FORWARDED_FOR)
+			continue;
+		while (list.len) {
+			const char *comma = memrchr(list.ptr, ',', list.len);
+			size_t before = comma ? (size_t)(comma - list.ptr) : 0;
+			size_t skip = comma ? before + 1 : 0;
+			struct address a;
+
+			/* Behind what is no address nobody can say whose the rest is. */
+			if (!address_from_ip(span_trim(span_of(list.ptr + skip, list.len - skip)),
+					     0, &a))
+				goto decided;
+			last = a;
+			found = true;
+			if (!config_trusts(config, &a))
+				goto decided;
+			list.len = before;
+		}
+	}
+decided:
+	if (found && address_mapped_bytes(&last, x->forwarded_ip))
+		x->attributes.counted_ip = x->forwarded_ip;
+}
+
 static void set_request_id(struct exchange *x)
 {
 	const struct http_field *f = NULL;
@@ -122,9 +161,10 @@ static struct exchange *begin(struct client *c)
 	x->snapshot = front_use(f, f->snapshot);
 	runnable_init(&x->runnable, exchange_run);
 	timer_init(&x->deadline, on_deadline);
-	policy_run_init(&x->policies, f->shard, &x->attributes, &x->arena, on_resume);
+	policy_run_init(&x->policies, &f->policies, &x->attributes, &x->arena, on_resume);
 	client_is_trusted(c);
 	x->attributes.client = span_of(c->ip, c->ip_len);
+	x->attributes.counted_ip = c->has_ip ? c->ip_bytes : NULL;
 	x->attributes.tls = c->tls;
 	x->began_ns = c->h1.head_began_ns;
 	x->decided_ns = 0;
@@ -163,6 +203,7 @@ void exchange_begin(struct client *client, const struct http_head *head)
 		if (!x->request.scheme.len)
 			x->request.scheme = client->tls ? SPAN("https") : SPAN("http");
 		set_request_id(x);
+		set_counted_ip(x);
 	}
 	exchange_news(x);
 }
@@ -187,6 +228,19 @@ static const struct source *source_of(const struct config_service *service)
 	return NULL;
 }
 
+static void refuse(struct exchange *x)
+{
+	const struct policy_answer *a = &x->policies.answer;
+	const struct problem problem = {.status = a->status,
+					.type = a->type,
+					.title = a->title,
+					.detail = a->detail,
+					.members = a->members};
+
+	x->record.cause = a->cause;
+	answer_with_problem(x, &problem, NULL, 0);
+}
+
 static void step_policies(struct exchange *x)
 {
 	const struct policy_chain *chain = &x->route->chain;
@@ -205,7 +259,7 @@ static void step_policies(struct exchange *x)
 			return;
 		case POLICY_ANSWER:
 			x->policies.waiting = false;
-			exchange_fail(x, x->policies.status, x->policies.detail, ACCESS_OK);
+			refuse(x);
 			return;
 		}
 	}
@@ -283,9 +337,10 @@ static void stop_source(struct exchange *x)
 		source->stop(x);
 }
 
-void exchange_send_head(struct exchange *x, const struct http_head *head, struct block *piece,
-			bool last, const struct http_fields *trailers)
+void exchange_send_head(struct exchange *x, struct http_head *head, struct block *piece, bool last,
+			const struct http_fields *trailers)
 {
+	policy_run_put_fields(&x->policies, &head->fields);
 	x->answer_begun = true;
 	x->record.status = head->status;
 	x->client->ops->send(x->client, head, piece, last, trailers);
@@ -406,6 +461,7 @@ static void log_request(struct exchange *x)
 	r->path = x->request.target;
 	r->route = x->attributes.route;
 	r->service = x->attributes.service;
+	r->limit = x->policies.limit;
 	r->shard = x->front->shard->index;
 	r->http_minor = x->request.minor;
 	r->bytes_in = h1->conn.bytes_in - h1->bytes_in_before;
@@ -435,5 +491,7 @@ static void end(struct exchange *x, void (*let_go)(struct http_stream *client))
 {
 	x->step = EXCHANGE_END;
 	x->let_go = let_go;
+	if (x->route)
+		policy_run_finish(&x->policies, &x->route->chain, x->policy_at);
 	log_request(x);
 }

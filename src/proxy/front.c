@@ -70,6 +70,7 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 	f->arena_source = (struct arena_source){.take = take_chunk, .give = give_chunk};
 	list_init(&f->idle_clients);
 	greeting_init(f);
+	policy_shard_init(&f->policies, shard);
 	f->clients_len = limits->clients;
 	f->listeners_max = limits->listeners;
 	if (getrandom(f->random, sizeof(f->random), 0) != sizeof(f->random))
@@ -166,11 +167,9 @@ bool client_is_trusted(struct client *c)
 	if (c->trusted_since == s->generation)
 		return c->is_trusted;
 	c->trusted_since = s->generation;
-	c->is_trusted = false;
-	if (!s->config->trusted_len || !address_from_ip(span_of(c->ip, c->ip_len), 0, &peer))
-		return false;
-	for (size_t i = 0; i < s->config->trusted_len && !c->is_trusted; i++)
-		c->is_trusted = cidr_contains(&s->config->trusted[i], &peer);
+	c->is_trusted = s->config->trusted_len &&
+			address_from_ip(span_of(c->ip, c->ip_len), 0, &peer) &&
+			config_trusts(s->config, &peer);
 	return c->is_trusted;
 }
 
@@ -180,8 +179,7 @@ void client_set_ip(struct client *c, const struct address *ip)
 
 	c->ip_len = (uint8_t)min_u64(address_ip_text(ip, text), sizeof(c->ip));
 	memcpy(c->ip, text, c->ip_len);
-	if (!address_mapped_bytes(ip, c->ip_bytes))
-		memset(c->ip_bytes, 0, sizeof(c->ip_bytes));
+	c->has_ip = address_mapped_bytes(ip, c->ip_bytes);
 	c->trusted_since = 0;
 }
 
@@ -242,6 +240,7 @@ static void open_client(const struct front_listener *l, int fd)
 		return;
 	}
 	c->ip_len = 0;
+	c->has_ip = false;
 	if (ring_peer(f->shard->ring, &c->h1.conn.io, &peer))
 		client_set_ip(c, &peer);
 	f->stats.accepted++;

@@ -309,4 +309,13 @@ struct config {
 	size_t limits_len;
 };
 
+/* Whether what the peer says of others is believed. */
+static inline bool config_trusts(const struct config *c, const struct address *peer)
+{
+	for (size_t i = 0; i < c->trusted_len; i++)
+		if (cidr_contains(&c->trusted[i], peer))
+			return true;
+	return false;
+}
+
 #endif

@@ -32,6 +32,9 @@ enum access_cause {
 	ACCESS_OUT_OF_DESCRIPTORS,
 	ACCESS_OUT_OF_CONNECTIONS,
 	ACCESS_OUT_OF_MEMORY,
+	ACCESS_RATE_LIMITED,
+	ACCESS_CONCURRENCY_LIMITED,
+	ACCESS_LIMIT_TABLE_FULL,
 	/* Before a request: what came, or did not come, where a TLS handshake belongs. */
 	ACCESS_TLS_GARBAGE,
 	ACCESS_TLS_PLAIN_HTTP,
@@ -93,6 +96,7 @@ struct access_record {
 	struct span path;    /* as received, with query */
 	struct span route;   /* name, empty when none matched */
 	struct span service;
+	struct span limit;  /* name of the one that refused, else empty */
 	struct span target; /* as in the config, empty when none was tried */
 	uint16_t status;    /* 0: none was sent */
 	uint16_t shard;

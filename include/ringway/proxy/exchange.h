@@ -79,6 +79,7 @@ struct exchange {
 	uint64_t began_ns;    /* first byte of the head */
 	uint64_t decided_ns;  /* policies done */
 	char request_id[32];
+	uint8_t forwarded_ip[16]; /* of attributes.counted_ip */
 };
 
 /* From the protocol: a request, or something that is to be refused. */
@@ -99,8 +100,9 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *detail,
 void exchange_answer(struct exchange *x, uint16_t status, const struct http_field *fields,
                      uint32_t fields_len, struct span body);
 
-/* Sends a final head (and more) to the client. */
-void exchange_send_head(struct exchange *x, const struct http_head *head, struct block *piece,
+/* Sends a final head (and more) to the client. The policies' fields are added to it: it has
+ * room for them. */
+void exchange_send_head(struct exchange *x, struct http_head *head, struct block *piece,
                         bool last, const struct http_fields *trailers);
 
 /* Deadline of the present attempt; 0: none. */

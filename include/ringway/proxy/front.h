@@ -96,9 +96,10 @@ struct client {
 	uint64_t trusted_since; /* generation of the snapshot that `is_trusted` is true of */
 	bool is_trusted;
 	bool in_gate;
-	uint8_t ip_len; /* 0: a unix socket's */
+	uint8_t ip_len;
 	char ip[46];
-	uint8_t ip_bytes[16]; /* the same, IPv4 in mapped form */
+	bool has_ip;
+	uint8_t ip_bytes[16]; /* has_ip: the same, IPv4 in mapped form */
 };
 
 struct front_listener {
@@ -121,6 +122,7 @@ struct front {
 
 	struct h1_server_settings settings; /* the current snapshot's, and draining */
 	struct upstreams upstreams;
+	struct policy_shard policies;
 	struct h1_parser parser;
 	struct h1_limits parser_limits;
 	struct http_field *parser_fields;
