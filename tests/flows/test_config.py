@@ -145,6 +145,25 @@ ERRORS = [
     ("PROXY headers from anyone",
      GOOD + 'listeners: [{address: ":8443", proxy_protocol: v2}]\n', 7, "needs `trusted`"),
     ("tls towards targets that are plain", GOOD + "    tls: {}\n", 7, "no target is https://"),
+    ("a limit's key that is none", GOOD + "    rate_limit: {}\nlimits: {a: {key: ipp, rate: 1/s}}\n",
+     8, "did you mean `ip`?"),
+    ("a limit that is not there", GOOD.replace("/*}", "/*, limits: [a, b]}") +
+     "limits: {a: {key: ip, rate: 1/s}}\n", 6, "no limit `b`"),
+    ("two rates", GOOD + "rate_limit: {default: {rate: 1/s, requests_per_second: 1}}\n", 7,
+     "exclude each other"),
+    ("a burst that lets nobody pass",
+     GOOD + "rate_limit: {default: {rate: 9/s, burst: 3, cost: 4}}\n", 7, "no request can pass"),
+    ("a limit that nobody has", GOOD + "limits: {a: {key: ip, rate: 1/s}}\n", 7,
+     "no route has this limit"),
+    ("a limit behind a narrower one", GOOD.replace("/*}", "/*, rate_limit: {rate: 2/s}}") +
+     "rate_limit: {default: {rate: 3/s}}\n", 7, "limit `default` can never be reached: "
+     "`route:api/api[0]` (gateway.yaml:6)"),
+    ("limits by consumer", GOOD.replace("/*}", "/*, limits: a}") +
+     "limits: {a: {key: consumer, rate: 1/s}}\n", 7, "`consumer` is not supported yet"),
+    ("a limit across machines", GOOD.replace("/*}", "/*, limits: a}") +
+     "limits: {a: {key: ip, rate: 1/s, scope: cluster}}\n", 7, "`cluster` is not supported yet"),
+    ("limits of who is authenticated", GOOD + "rate_limit: {authenticated: {rate: 1/s}}\n", 7,
+     "`authenticated` is not supported yet"),
     ("a version that is not this one", GOOD.replace("version: 1", "version: 2"), 1, "version"),
 ]
 
@@ -164,6 +183,19 @@ def test_a_warning_is_an_error_only_when_strict(check):
     assert severities
     assert check(text).returncode == (1 if "error" in severities else 0)
     assert check(text, "--strict").returncode == 1
+
+
+def test_limits_are_good(check):
+    done = check(GOOD.replace("/*}", "/*, name: all, rate_limit: {requests_per_second: 50}, "
+                                     "limits: [keys, mine]}") + """\
+rate_limit: {default: {requests_per_second: 0.5, burst: 200, concurrency: 10}}
+limits:
+  keys: {key: "header:X-Api-Key", rate: 1000/h, algorithm: sliding_window, headers: x-ratelimit}
+  mine: {key: [ip/24/56, route], rate: 9/m, burst: 90, cost: 3, on_full: closed, scope: node}
+runtime: {limit_keys: 1024, limit_windows: 1024, metrics_memory: private}
+monitoring: {label_budget: 10}
+""", "--strict")
+    assert done.returncode == 0, done.stdout
 
 
 def test_targets_that_are_not_verified_are_warned_of(check):

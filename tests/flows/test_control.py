@@ -127,6 +127,22 @@ def test_a_changed_resolver_needs_a_restart():
         assert "resolver: the change needs a restart" in done.stderr
 
 
+@pytest.mark.parametrize("before, change, named", [
+    ("runtime: {", "limit_keys: 4096, ", "runtime.limit_keys and limit_windows"),
+    ("runtime: {", "limit_windows: 4096, ", "runtime.limit_keys and limit_windows"),
+    ("runtime: {", "metrics_memory: private, ", "runtime.metrics_memory"),
+    ("monitoring:\n", "  label_budget: 8\n", "monitoring.label_budget"),
+])
+def test_what_is_reserved_at_the_start_needs_a_restart(before, change, named):
+    with Ringway(HELLO) as gateway:
+        text = gateway.config_text()
+        assert text.count(before) == 1
+        gateway.config_path.write_text(text.replace(before, before + change))
+        done = gateway.admin("reload")
+        assert done.returncode == 1
+        assert f"{named}: the change needs a restart" in done.stderr
+
+
 def test_the_requests_of_many_reloads_may_end_at_once():
     """At the drain limit each shard lets go of hundreds of snapshots in one turn."""
     with Ringway(HELLO, drain="100ms") as gateway:

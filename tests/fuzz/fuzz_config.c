@@ -22,8 +22,36 @@ int LLVMFuzzerInitialize(int *argc UNUSED, char ***argv UNUSED)
 	return 0;
 }
 
+static void try_limit(const struct config_limit *l)
+{
+	must(*l->name && strlen(l->name) <= 112 && *l->shown_key);
+	must(l->keys_len && l->keys_len <= CONFIG_LIMIT_KEYS_MAX);
+	for (size_t i = 0; i < l->keys_len; i++) {
+		const struct config_limit_key *k = &l->keys[i];
+
+		must((k->part == CONFIG_LIMIT_HEADER) == (k->header != NULL));
+		must(k->part != CONFIG_LIMIT_GLOBAL || l->keys_len == 1);
+		must(k->prefix4 && k->prefix4 <= 32 && k->prefix6 && k->prefix6 <= 128);
+	}
+	must(l->tokens || l->concurrency);
+	must(l->tokens <= 1000000 && l->burst <= 1000000 && l->concurrency <= 1000000);
+	must(l->tokens || l->headers == CONFIG_LIMIT_HEADERS_OFF);
+	if (!l->tokens)
+		return;
+	/* No faster than the limiter counts, and some request passes. */
+	must(l->period_ns <= 366 * 86400 * NS_PER_S && l->period_ns / 100 >= l->tokens);
+	if (l->algorithm == CONFIG_LIMIT_TOKEN_BUCKET)
+		must(l->cost && l->cost <= l->burst);
+	else
+		must(l->cost && l->cost <= l->tokens && l->period_ns >= NS_PER_S && !l->burst);
+}
+
 static void try_route(const struct config_route *r)
 {
+	must(r->limits_len <= CONFIG_ROUTE_LIMITS_MAX);
+	for (size_t i = 0; i < r->limits_len; i++)
+		for (size_t k = 0; k < i; k++)
+			must(r->limits[i] != r->limits[k]);
 	must(r->name && r->path);
 	must(r->path_kind == CONFIG_PATH_PREFIX ? !*r->path || *r->path == '/' : *r->path == '/');
 	for (size_t i = 0; i < r->hosts_len; i++)
@@ -76,6 +104,8 @@ static void try_config(const struct config *c)
 	must(c->client.handshake_time_ns && c->client.max_handshakes);
 	must(c->client.head_time_ns && c->client.keepalive_ns && c->client.write_idle_ns);
 	must(c->monitoring.logging.fields_len <= 64 && *c->admin.socket == '/');
+	for (size_t i = 0; i < c->limits_len; i++)
+		try_limit(&c->limits[i]);
 	for (size_t i = 0; i < c->listeners_len; i++)
 		try_listener(c, &c->listeners[i]);
 	for (size_t i = 0; i < c->services_len; i++)

@@ -10,7 +10,8 @@ static const char everything[] =
 	"client: {head_time: 1s, body_idle: 2s, write_idle: 3s, keepalive: 4s,\n"
 	"         max_request_line: 1KiB, max_head: 60KiB, max_fields: 1000,\n"
 	"         handshake_time: 5m, max_handshakes: 1000000}\n"
-	"runtime: {shards: 3, cpus: '2-7,10', pin: false, drain: 0}\n"
+	"runtime: {shards: 3, cpus: '2-7,10', pin: false, drain: 0, limit_keys: 100000000,\n"
+	"          limit_windows: 1024, metrics_memory: private}\n"
 	"listeners: [{name: second, address: ':8081', proxy_protocol: off},\n"
 	"            {address: ':8082', proxy_protocol: any, redirect_https: true},\n"
 	"            {address: ':8083', proxy_protocol: v1}, {address: ':8084', proxy_protocol: "
@@ -19,6 +20,7 @@ static const char everything[] =
 	"monitoring:\n"
 	"  metrics_host: 127.0.0.2\n"
 	"  metrics_port: 9090\n"
+	"  label_budget: 10000\n"
 	"  logging: {level: warn, format: text, output: /x/log, access: off, fields: {a: "
 	"'b{host}'}}\n"
 	"services:\n"
@@ -91,6 +93,10 @@ static void keys_of_the_process_are_read(void **state UNUSED)
 	assert_string_equal(c->runtime.cpus, "2-7,10");
 	assert_int_equal(c->runtime.pin, CONFIG_PIN_NO);
 	assert_int_equal(c->runtime.drain_ns, 0);
+	assert_int_equal(c->runtime.limit_keys, 100000000);
+	assert_int_equal(c->runtime.limit_windows, 1024);
+	assert_false(c->runtime.metrics_shared);
+	assert_int_equal(c->runtime.metric_routes, 10000);
 	assert_string_equal(c->admin.socket, "/x/y.sock");
 	assert_true(c->monitoring.enabled);
 	expect_address(&c->monitoring.address, "127.0.0.2:9090");
@@ -203,6 +209,11 @@ static void defaults_are_as_documented(void **state UNUSED)
 	assert_null(c->runtime.cpus);
 	assert_int_equal(c->runtime.pin, CONFIG_PIN_AUTO);
 	assert_int_equal(c->runtime.drain_ns, 30 * NS_PER_S);
+	assert_int_equal(c->runtime.limit_keys, 262144);
+	assert_int_equal(c->runtime.limit_windows, 65536);
+	assert_true(c->runtime.metrics_shared);
+	assert_int_equal(c->runtime.metric_routes, 256);
+	assert_int_equal(c->limits_len + r->limits_len, 0);
 	assert_int_equal(c->resolver.timeout_ns, 2 * NS_PER_S);
 	assert_int_equal(c->resolver.max_ttl_ns, 300 * NS_PER_S);
 	assert_int_equal(c->monitoring.logging.level, CONFIG_LOG_INFO);

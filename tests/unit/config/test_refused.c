@@ -64,6 +64,15 @@ static void the_gateway_is_checked(void **state UNUSED)
 	         "t.yaml:2:17: error: runtime.cpus: `1,x` is no list of CPUs, like 2-7,10"},
 		{"runtime: {pin: maybe}",
 	         "t.yaml:2:16: error: runtime.pin: `maybe` is none of `auto`, `true` or `false`"},
+		{"runtime: {limit_keys: 1023}", "t.yaml:2:23: error: runtime.limit_keys: `1023` is no "
+	                                        "whole number from 1024 to 100000000"},
+		{"runtime: {limit_windows: 10000001}",
+	         "t.yaml:2:26: error: runtime.limit_windows: `10000001` is no whole number from 1024 "
+	         "to 10000000"},
+		{"runtime: {metrics_memory: file}",
+	         "t.yaml:2:27: error: runtime.metrics_memory: `file` is none of `shm` or `private`"},
+		{"monitoring: {label_budget: 0}", "t.yaml:2:28: error: monitoring.label_budget: `0` is "
+	                                          "no whole number from 1 to 10000"},
 		{"runtime: {steering: hash}",
 	         "t.yaml:2:11: error: runtime: `steering` is not supported yet"},
 		{"monitoring: {logging: {level: wran}}",
