@@ -76,7 +76,9 @@ int limiter_add(struct limiter *l, const char *name, const struct limit_terms *t
 int limiter_find(const struct limiter *l, const char *name, uint32_t *ret_limit);
 /* Other terms, in force for the very next decision of every shard. Token buckets keep what
  * each key has used: an exhausted key stays exhausted and refills at the new rate. Another
- * algorithm, or for windows another period, makes every key fresh. */
+ * algorithm, for windows another period, and for buckets a rate more than a thousand times
+ * what it was when the limit began make every key fresh. A decision that is under way
+ * while the terms change goes by those before or those after. */
 void limiter_set(struct limiter *l, uint32_t limit, const struct limit_terms *terms,
                  uint64_t now_ns);
 uint32_t limiter_limits(const struct limiter *l); /* how many there are: 0 to n - 1 */
@@ -116,10 +118,14 @@ struct limit_verdict {
 void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
                   struct span key, uint32_t cost, uint64_t now_ns,
                   struct limit_verdict *ret_verdict);
-/* What was counted did not happen, or (concurrency) has ended. Clamped to the burst; of a
- * window that is over nothing comes back. */
+/* What was counted did not happen, or (concurrency) has ended. Clamped to the burst. For
+ * windows `now_ns` is what it was when they were taken: of a window that is over nothing
+ * comes back. Nothing is given to a key that nobody knows, or whose limit began anew. */
 void limiter_give(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint, uint32_t cost,
                   uint64_t now_ns);
+/* The same for a verdict that was coarse: it goes back to where it was taken. */
+void limiter_give_coarse(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
+                         uint32_t cost, uint64_t now_ns);
 
 /* Gives back what has lain idle in leases. Wanted every LIMITER_UPKEEP_NS while
  * limiter_shard_has_leases(). */

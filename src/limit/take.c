@@ -1,0 +1,243 @@
+/* Decisions on one key: taking, giving back, looking. */
+#include "shared.h"
+
+#include <string.h>
+
+/* One decision on its way. */
+struct taking {
+	struct limiter_shard *shard;
+	struct terms_line *line;
+	struct terms terms;
+	struct moment moment;
+	uint64_t now_ns;
+	uint64_t key;
+	uint32_t cost;
+};
+
+/* Whether the key in a cell may be forgotten, whosever it is. */
+static bool is_idle(const void *asker, uint64_t key, uint64_t state)
+{
+	const struct taking *by = asker;
+	const struct limiter *l = by->shard->limiter;
+	unsigned lane = key & LANE_MASK;
+	uint16_t limit;
+	struct terms t;
+	struct moment m;
+
+	if (lane == by->terms.lane)
+		return state_is_idle(&by->terms, &by->moment, state);
+	limit = atomic_load_explicit(&l->shared->lane_limit[lane], memory_order_acquire);
+	if (limit == LANE_RETIRED)
+		return true;
+	terms_read(&l->lines[limit], &t);
+	if (t.lane != lane)
+		return false; /* about to begin, or just retired */
+	moment_init(&m, &l->lines[limit], &t, by->now_ns, wall_offset(l));
+	return state_is_idle(&t, &m, state);
+}
+
+static void no_room(struct taking *by, struct limit_verdict *verdict)
+{
+	struct limiter *l = by->shard->limiter;
+	struct cell *c = l->coarse + (size_t)(by->line - l->lines) * COARSE_CELLS +
+			 by->key / FINGERPRINT_MIN % COARSE_CELLS;
+	uint64_t mark = MARK_COARSE | by->terms.lane, key, state, next;
+
+	count_up(&by->shard->no_room, 1);
+	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
+	if (by->terms.on_full != LIMIT_FULL_COARSE)
+		return;
+	verdict->coarse = true;
+	for (;;) {
+		uint64_t used;
+
+		key = cell_key(c);
+		state = used = cell_state(c);
+		if (key != mark) /* of the limit's former life, or of none */
+			used = unused_since_horizon(l, by->line, &by->terms, by->now_ns);
+		if (!state_take(&by->terms, &by->moment, used, by->cost, &next, verdict)) {
+			if (cell_is(c, key, state))
+				return;
+		} else if (cell_cas(c, key, state, mark, next)) {
+			verdict->counted = true;
+			return;
+		}
+		count_up(&by->shard->retries, 1);
+	}
+}
+
+/* Inserts the key. False: somebody was faster at something, look again. */
+static bool take_fresh(struct taking *by, struct slots_claim *claim, struct limit_verdict *verdict)
+{
+	struct limiter *l = by->shard->limiter;
+	uint64_t state, unused, next;
+	struct cell *c;
+
+	switch (slots_claim(&l->slots, by->key, claim, &c, &state)) {
+	case SLOTS_READY:
+		unused = unused_since_horizon(l, by->line, &by->terms, by->now_ns);
+		/* Refused by a clock that lags: the cell is there then, unused. */
+		if (!state_take(&by->terms, &by->moment, unused, by->cost, &next, verdict))
+			next = unused;
+		if (!cell_cas(c, by->key, state, by->key, next))
+			break;
+		verdict->counted = verdict->outcome == LIMIT_ADMITTED;
+		count_up(&by->shard->inserted, 1);
+		return true;
+	case SLOTS_FULL: no_room(by, verdict); return true;
+	case SLOTS_AGAIN:
+		if (claim->evicted)
+			count_up(&by->shard->evicted, 1);
+		return false;
+	case SLOTS_LIVE: break;
+	}
+	count_up(&by->shard->retries, 1);
+	return false;
+}
+
+static void take_slot(struct taking *by, struct limit_verdict *verdict)
+{
+	struct limiter *l = by->shard->limiter;
+	struct slots_claim claim = {.is_idle = is_idle,
+				    .asker = by,
+				    .now_ns = by->now_ns,
+				    .next_nonce = &by->shard->next_nonce};
+	uint64_t state, next;
+
+	for (;;) {
+		struct cell *c = slots_find(&l->slots, by->key, &state);
+
+		if (unlikely(!c)) {
+			if (take_fresh(by, &claim, verdict))
+				return;
+			continue;
+		}
+		if (!state_take(&by->terms, &by->moment, state, by->cost, &next, verdict)) {
+			if (cell_is(c, by->key, state))
+				return;
+		} else if (likely(cell_cas(c, by->key, state, by->key, next))) {
+			verdict->counted = true;
+			return;
+		}
+		count_up(&by->shard->retries, 1);
+	}
+}
+
+void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint, struct span text,
+		  uint32_t cost, uint64_t now_ns, struct limit_verdict *verdict)
+{
+	struct limiter *l = s->limiter;
+	struct taking by;
+
+	(void)text;
+	by.shard = s;
+	by.line = &l->lines[limit];
+	terms_read(by.line, &by.terms);
+	by.key = lane_key(&by.terms, fingerprint);
+	by.now_ns = now_ns;
+	by.cost = cost;
+	verdict->counted = verdict->coarse = false;
+	verdict->remaining = verdict->wait_ns = verdict->reset_ns = 0;
+	moment_init(&by.moment, by.line, &by.terms, now_ns, wall_offset(l));
+	if (unlikely(cost > by.terms.burst)) {
+		verdict->outcome = LIMIT_REFUSED;
+		verdict->wait_ns = UINT64_MAX;
+		return;
+	}
+	take_slot(&by, verdict);
+}
+
+static void give_cell(struct taking *by, struct cell *c, uint64_t key)
+{
+	uint64_t state, next;
+
+	while (cell_key(c) == key && !((state = cell_state(c)) & SLOT_PENDING)) {
+		next = state_give(&by->terms, &by->moment, state, by->cost);
+		if (next == state || cell_cas(c, key, state, key, next))
+			return;
+		count_up(&by->shard->retries, 1);
+	}
+}
+
+/* False: the limit began anew since, and nothing is to be given. */
+static bool giving(struct taking *by, struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
+		   uint32_t cost, uint64_t now_ns)
+{
+	struct limiter *l = s->limiter;
+
+	by->shard = s;
+	by->line = &l->lines[limit];
+	terms_read(by->line, &by->terms);
+	by->key = fingerprint;
+	by->now_ns = now_ns;
+	by->cost = cost;
+	moment_init(&by->moment, by->line, &by->terms, now_ns, wall_offset(l));
+	return (fingerprint & LANE_MASK) == by->terms.lane;
+}
+
+void limiter_give(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint, uint32_t cost,
+		  uint64_t now_ns)
+{
+	struct taking by;
+	struct cell *c;
+	uint64_t state;
+
+	if (!giving(&by, s, limit, fingerprint, cost, now_ns))
+		return;
+	c = slots_find(&s->limiter->slots, by.key, &state);
+	if (c)
+		give_cell(&by, c, by.key);
+}
+
+void limiter_give_coarse(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
+			 uint32_t cost, uint64_t now_ns)
+{
+	struct taking by;
+
+	if (giving(&by, s, limit, fingerprint, cost, now_ns))
+		give_cell(&by,
+			  s->limiter->coarse + (size_t)limit * COARSE_CELLS +
+				  by.key / FINGERPRINT_MIN % COARSE_CELLS,
+			  MARK_COARSE | by.terms.lane);
+}
+
+/* ---- looking on ---- */
+
+bool limiter_look(const struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns,
+		  struct limit_view *ret_view)
+{
+	const struct terms_line *line = &l->lines[limit];
+	struct limit_verdict verdict = {.reset_ns = 0};
+	uint64_t state, next, key;
+	struct terms t;
+	struct moment m;
+
+	terms_read(line, &t);
+	key = lane_key(&t, fingerprint);
+	moment_init(&m, line, &t, now_ns, wall_offset(l));
+	if (!slots_find(&l->slots, key, &state) || state_is_idle(&t, &m, state))
+		return false;
+	state_take(&t, &m, state, /* cost */ 0, &next, &verdict);
+	ret_view->remaining = verdict.remaining;
+	ret_view->reset_ns = verdict.reset_ns;
+	ret_view->hot = false;
+	return true;
+}
+
+void limiter_reset(struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns)
+{
+	const struct terms_line *line = &l->lines[limit];
+	uint64_t state, key;
+	struct terms t;
+	struct moment m;
+	struct cell *c;
+
+	terms_read(line, &t);
+	if (t.algorithm == LIMIT_CONCURRENCY)
+		return;
+	key = lane_key(&t, fingerprint);
+	moment_init(&m, line, &t, now_ns, wall_offset(l));
+	do
+		c = slots_find(&l->slots, key, &state);
+	while (c && !cell_cas(c, key, state, key, state_unused(&t, &m)));
+}
