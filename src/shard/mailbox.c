@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <ringway/base/clock.h>
 #include <ringway/shard/ring.h>
 
 #define LETTERS_BYTES (MAILBOX_LETTERS * sizeof(struct mail))
@@ -25,6 +26,8 @@ int mailbox_init(struct mailbox *m, unsigned senders, void *memory)
 		return -ENOMEM;
 	m->wake = NULL;
 	m->senders = senders;
+	m->lag_ns = 0;
+	m->lag_longest_ns = 0;
 	atomic_init(&m->news, 0);
 	atomic_init(&m->asleep, false);
 	m->rings = memory;
@@ -45,8 +48,11 @@ void mailbox_fini(struct mailbox *m)
 
 bool mailbox_post(struct mailbox *m, unsigned sender, const struct mail *mail)
 {
+	struct mail stamped = *mail;
+
 	must(sender < m->senders);
-	if (!spsc_push(&m->rings[sender], mail))
+	stamped.posted_ns = clock_monotonic_ns();
+	if (!spsc_push(&m->rings[sender], &stamped))
 		return false;
 	atomic_fetch_or(&m->news, (uint64_t)1 << (sender % 64));
 	if (atomic_load(&m->asleep))
@@ -56,7 +62,7 @@ bool mailbox_post(struct mailbox *m, unsigned sender, const struct mail *mail)
 
 unsigned mailbox_deliver(struct mailbox *m)
 {
-	uint64_t news, left = 0;
+	uint64_t news, now_ns, left = 0;
 	unsigned delivered = 0;
 
 	/* Plain read first: most turns have no news, and an exchange would take the
@@ -64,6 +70,8 @@ unsigned mailbox_deliver(struct mailbox *m)
 	if (likely(atomic_load_explicit(&m->news, memory_order_relaxed) == 0))
 		return 0;
 	news = atomic_exchange(&m->news, 0);
+	now_ns = clock_monotonic_ns();
+	m->lag_ns = 0;
 	for (unsigned i = 0; i < m->senders; i++) {
 		struct mail mail;
 		unsigned taken = 0;
@@ -71,6 +79,9 @@ unsigned mailbox_deliver(struct mailbox *m)
 		if (!(news & (uint64_t)1 << (i % 64)))
 			continue;
 		while (taken < MAILBOX_LETTERS && spsc_pop(&m->rings[i], &mail)) {
+			/* Letters that come meanwhile are younger than our clock. */
+			if (mail.posted_ns < now_ns)
+				m->lag_ns = max_u64(m->lag_ns, now_ns - mail.posted_ns);
 			mail.deliver(mail.to, &mail);
 			taken++;
 		}
@@ -81,6 +92,7 @@ unsigned mailbox_deliver(struct mailbox *m)
 	}
 	if (left)
 		atomic_fetch_or(&m->news, left);
+	m->lag_longest_ns = max_u64(m->lag_longest_ns, m->lag_ns);
 	return delivered;
 }
 

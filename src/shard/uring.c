@@ -104,6 +104,7 @@ static struct io_uring_sqe *take_sqe(struct uring *u)
 		must(sqe);
 	}
 	u->pending++;
+	u->ring.asked++;
 	return sqe;
 }
 
@@ -468,6 +469,8 @@ static void tell(struct uring *u, const struct io_uring_cqe *cqe)
 	int res = cqe->res;
 	struct io *io;
 
+	if (!(cqe->flags & IORING_CQE_F_MORE))
+		u->ring.ended++;
 	if (op == OP_WAKE) {
 		ask_for_wake(u);
 		return;
@@ -555,6 +558,7 @@ static uint64_t uring_wait(struct ring *r, uint64_t until_ns)
 {
 	struct uring *u = uring_of(r);
 	struct io_uring_cqe *cqe;
+	uint64_t busy_ns;
 
 	lend(u);
 	if (u->starved)
@@ -564,6 +568,10 @@ static uint64_t uring_wait(struct ring *r, uint64_t until_ns)
 	if (io_uring_cq_has_overflow(&u->uring))
 		u->ring.overflows++;
 	u->pending = 0;
+	busy_ns = clock_monotonic_ns() - u->now_ns;
+	u->ring.busy_ns += busy_ns;
+	if (busy_ns > u->ring.busy_longest_ns)
+		u->ring.busy_longest_ns = busy_ns;
 	/* Deferred completions run only inside the call, so it is made in any case. */
 	if (until_ns == UINT64_MAX) {
 		io_uring_submit_and_wait(&u->uring, 1);

@@ -90,6 +90,12 @@ uint32_t upstreams_turn(struct upstreams *u, uint32_t group, uint32_t targets)
 
 /* ---- idle ones ---- */
 
+static void publish(struct upstreams *u)
+{
+	counter_set(&u->shard->metrics->upstreams, u->open);
+	counter_set(&u->shard->metrics->upstreams_idle, u->idle);
+}
+
 static struct upstream_conn *upstream_conn_of(struct h1_client *h1)
 {
 	return container_of(h1, struct upstream_conn, h1);
@@ -103,6 +109,7 @@ static void leave_idle(struct upstream_conn *c)
 	list_remove(&c->endpoint_link);
 	c->endpoint->idle_len--;
 	c->home->idle--;
+	publish(c->home);
 }
 
 bool upstreams_close_oldest(struct upstreams *u)
@@ -128,6 +135,7 @@ static void on_idle(struct h1_client *h1)
 	list_push_back(&u->by_age, &c->age_link);
 	c->endpoint->idle_len++;
 	u->idle++;
+	publish(u);
 	if (u->idle > u->idle_max)
 		upstreams_close_oldest(u);
 }
@@ -144,6 +152,7 @@ static void on_gone(struct h1_client *h1)
 	c->next_free = c->home->free;
 	c->home->free = c;
 	c->home->open--;
+	publish(c->home);
 }
 
 static const struct h1_client_events upstream_events = {
@@ -169,6 +178,7 @@ static struct upstream_conn *take_slot(struct upstreams *u)
 		return NULL;
 	}
 	u->open++;
+	publish(u);
 	return c;
 }
 

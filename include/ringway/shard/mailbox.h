@@ -18,9 +18,10 @@ struct ring;
 struct mail {
 	void (*deliver)(void *to, const struct mail *mail);
 	void *to;
+	uint64_t posted_ns; /* mailbox_post() sets it */
 	union {
-		uint64_t word[6];
-		void *ptr[6];
+		uint64_t word[5];
+		void *ptr[5];
 	};
 };
 
@@ -29,6 +30,9 @@ struct mailbox {
 	unsigned senders;
 	struct spsc *rings; /* by sender */
 	void *own;          /* memory of theirs, unless it is the caller's */
+	/* The receiver's: how long the oldest letter of the last delivery had lain there, and
+	 * that of any since it was set back. */
+	uint64_t lag_ns, lag_longest_ns;
 	_Alignas(CACHE_LINE) _Atomic uint64_t news; /* bit per sender (modulo 64); all write */
 	_Alignas(CACHE_LINE) _Atomic bool asleep;   /* the receiver writes */
 };

@@ -52,6 +52,9 @@ struct ring {
 	struct block_pool *blocks; /* what lent receives take from */
 	uint64_t overflows;        /* completions that found no room: a bug metric */
 	uint64_t starved;          /* receives that had to wait for a block */
+	uint64_t asked, ended;     /* operations: the difference is in flight */
+	uint64_t busy_ns;          /* between waits */
+	uint64_t busy_longest_ns;  /* between two of them; the shard sets it back */
 };
 
 struct ring_ops {

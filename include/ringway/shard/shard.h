@@ -8,6 +8,7 @@
 #ifndef RINGWAY_SHARD_SHARD_H
 #define RINGWAY_SHARD_SHARD_H
 
+#include <ringway/observe/metrics.h>
 #include <ringway/shard/block.h>
 #include <ringway/shard/mailbox.h>
 #include <ringway/shard/ring.h>
@@ -24,6 +25,8 @@ struct shard {
 	struct block_pool blocks;
 	struct timers timers;
 	struct mailbox mailbox;
+	struct metrics_block *metrics;     /* where it counts: own_metrics until it is told */
+	struct metrics_block *own_metrics; /* seen by nobody */
 	struct list runnables;
 	struct list later; /* runnable in the next turn */
 	uint64_t now_ns;         /* monotonic, read once a turn */
