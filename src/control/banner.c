@@ -142,6 +142,9 @@ void banner_print(const struct instance *in, const struct config *config)
 	fprintf(stderr, "             shared by the shards: %s in a private mapping, %s\n",
 		size_text(a, (double)in->private.segment.mapped_bytes),
 		pages_text(in->private.segment.pages));
+	fprintf(stderr, "  counters   %s in %s%s\n", size_text(a, (double)in->counters.bytes),
+		config->runtime.metrics_shared ? SEGMENT_PATH : "private memory",
+		config->runtime.metrics_shared ? config->instance : "");
 	/* Control may have a newer one by now; in->snapshot is its own. */
 	fprintf(stderr, "  ready      generation 1\n");
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <ringway/base/clock.h>
 #include <ringway/observe/event.h>
@@ -222,6 +223,7 @@ static void on_letters(struct timer *t)
 		shard_stop(&in->control);
 		return;
 	}
+	counters_refresh(in);
 	timer_set(&in->control.timers, t, in->control.now_ns + LETTERS_NS * (left ? 1 : 20));
 }
 
@@ -261,6 +263,8 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), "ringway-control");
 	pthread_setaffinity_np(pthread_self(), sizeof(in->topology.others), &in->topology.others);
 	in->control_err = open_control(in);
+	counter_set(&in->control.metrics->thread, (uint64_t)gettid());
+	counters_refresh(in);
 	sem_post(&in->control_started);
 	if (!in->control_err)
 		shard_run(&in->control);

@@ -299,6 +299,8 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	pin(ds);
 	ds->err = open_front(ds);
+	counter_set(&ds->shard.metrics->cpu, (uint64_t)(ds->cpu + 1));
+	counter_set(&ds->shard.metrics->thread, (uint64_t)gettid());
 	sem_post(&ds->started);
 	if (!ds->err)
 		shard_run(&ds->shard);

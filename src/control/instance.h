@@ -92,6 +92,8 @@ struct instance {
 	struct topology topology;
 	struct capacity capacity;
 	struct private_mapping private; /* mailboxes, ticket keys: outlives what lies in it */
+	struct segment counters; /* in which `metrics` lies */
+	struct metrics *metrics;
 	struct front_shared shared;
 	struct registry registry; /* of whoever builds a snapshot: main at start, config later */
 	struct snapshot_common common; /* the same */
@@ -226,6 +228,16 @@ void status_begin(struct instance *in, struct exchange *x);
 void status_forget(struct instance *in, struct exchange *x);
 /* All shards have reported. */
 void status_answer_all(struct instance *in);
+
+/* ---- counters.c ---- */
+/* Says what is wrong. */
+int counters_create(struct instance *in, const struct config *config);
+/* After all threads have ended. */
+void counters_destroy(struct instance *in);
+/* On the control thread: what it knows of the process. Ten times a second, and before a
+ * scrape. */
+void counters_refresh(struct instance *in);
+void counters_on_reload(struct instance *in, bool ok);
 
 /* ---- banner.c ---- */
 void banner_print(const struct instance *in, const struct config *config);

@@ -371,6 +371,8 @@ static int start(struct instance *in, struct config *config)
 		remove_stale_segments();
 		err = map_private(in);
 	}
+	if (!err)
+		err = counters_create(in, config);
 	if (!err) {
 		in->shards = aligned_alloc(CACHE_LINE, in->shards_len * sizeof(*in->shards));
 		err = in->shards ? 0 : -ENOMEM;
@@ -435,6 +437,7 @@ static void end(struct instance *in)
 	free(in->shards);
 	registry_fini(&in->registry);
 	free(in->names);
+	counters_destroy(in);
 	private_mapping_fini(&in->private);
 	if (in->lock_fd >= 0)
 		close(in->lock_fd);

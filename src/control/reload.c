@@ -254,6 +254,7 @@ static void finish(struct reload *r, bool ok)
 			   (unsigned long long)took_ms);
 	else
 		say_failure(r);
+	counters_on_reload(in, ok);
 	answer(r, ok, took_ms);
 	end_reload(in, r);
 }

@@ -33,10 +33,57 @@ static void drop_replay(struct attempt *a)
 	a->replay = NULL;
 }
 
+/* ---- counting ---- */
+
+static void count_begin(struct exchange *x, uint32_t target)
+{
+	struct metrics_shard *m = x->front->metrics;
+	struct attempt *a = attempt_of(x);
+
+	a->counted = &m->endpoints[x->service->targets[target].metric];
+	counter_add(&a->counted->attempts, 1);
+	counter_add(&a->counted->attempts_now, 1);
+	counter_add(&m->block->attempts, 1);
+	if (a->made > 1)
+		counter_add(&m->block->retries, 1);
+}
+
+static void count_conn(struct exchange *x)
+{
+	struct metrics_block *b = x->front->metrics->block;
+	struct attempt *a = attempt_of(x);
+
+	if (a->conn->h1.reused) {
+		counter_add(&b->reused, 1);
+		counter_add(&a->counted->reused, 1);
+	} else {
+		counter_add(&b->connects, 1);
+		counter_add(&a->counted->connects, 1);
+	}
+}
+
+static void count_answer(struct exchange *x, uint16_t status)
+{
+	struct metrics_endpoint *e = attempt_of(x)->counted;
+
+	counter_add(&e->answers, 1);
+	counter_add(&e->first_byte_us, x->record.first_byte_us);
+	if (status >= 500)
+		counter_add(&e->answers_5xx, 1);
+}
+
+static void count_end(struct attempt *a)
+{
+	if (a->counted)
+		counter_sub(&a->counted->attempts_now, 1);
+	a->counted = NULL;
+}
+
 static void let_go(struct exchange *x)
 {
 	struct attempt *a = attempt_of(x);
 
+	count_end(a);
 	if (a->up)
 		a->up->ops->abort(a->up);
 	a->up = NULL;
@@ -133,6 +180,7 @@ static void on_fault(struct exchange *x, enum access_cause cause)
 	bool stale = a->up && a->conn->h1.reused && !a->conn->h1.any_bytes &&
 		     (cause == ACCESS_UPSTREAM_CLOSED || cause == ACCESS_UPSTREAM_RESET);
 
+	counter_add(&a->counted->failed, 1);
 	stale = stale && http_method_is_idempotent(x->request.method);
 	if (!x->answer_begun && (stale || failed_to_resume(a, cause)) && !a->stale_retried &&
 	    rewind_body(x)) {
@@ -192,6 +240,7 @@ static void attempt_next(struct exchange *x, bool fresh)
 	a->began_ns = x->front->shard->now_ns;
 	x->record.target = target->url;
 	x->record.attempts = a->made;
+	count_begin(x, a->target);
 	exchange_set_attempt_due(x, t->attempt_ns ? a->began_ns + t->attempt_ns : 0);
 
 	if (target->server_name) {
@@ -205,6 +254,7 @@ static void attempt_next(struct exchange *x, bool fresh)
 		on_fault(x, cause_of_take(err));
 		return;
 	}
+	count_conn(x);
 	a->up = &a->conn->h1.stream;
 	a->up->owner = x;
 	a->up->on_news = exchange_news;
@@ -275,9 +325,13 @@ static void relay_request(struct exchange *x)
 			return;
 		}
 		a->head_sent = true;
-		x->record.connect_us = a->conn->h1.reused
-			? 0
-			: (uint32_t)((x->front->shard->now_ns - a->began_ns) / NS_PER_US);
+		x->record.connect_us = 0;
+		if (!a->conn->h1.reused) {
+			x->record.connect_us =
+				(uint32_t)((x->front->shard->now_ns - a->began_ns) / NS_PER_US);
+			histogram_add_time(&x->front->metrics->block->connect_us,
+					   x->record.connect_us);
+		}
 		up->ops->send(up, &head, piece, last, last ? &x->client->trailers : NULL);
 	} else if (piece || last) {
 		up->ops->send(up, NULL, piece, last, last ? &x->client->trailers : NULL);
@@ -308,6 +362,8 @@ static void relay_head(struct exchange *x)
 	}
 	x->record.first_byte_us =
 		(uint32_t)((x->front->shard->now_ns - attempt_of(x)->began_ns) / NS_PER_US);
+	attempt_of(x)->answered = true;
+	count_answer(x, head->status);
 	piece = http_stream_take_piece(up);
 	last = up->in_ended;
 	forward_trailers(&up->trailers);
@@ -344,6 +400,7 @@ static void release_if_done(struct exchange *x)
 	if (!x->answer_begun || !x->client->out_ended)
 		return;
 	exchange_set_attempt_due(x, 0);
+	count_end(a);
 	a->up = NULL;
 	a->conn = NULL;
 	up->ops->release(up);

@@ -38,7 +38,7 @@ static struct exchange *take_exchange(struct front *f)
 	}
 	memset(x, 0, sizeof(*x));
 	arena_init(&x->arena, x + 1, EXCHANGE_SLOT_BYTES - sizeof(*x), &f->arena_source);
-	f->exchanges_open++;
+	counter_set(&f->metrics->block->requests_now, ++f->exchanges_open);
 	return x;
 }
 
@@ -52,7 +52,7 @@ static void give_exchange(struct exchange *x)
 	arena_reset(&x->arena);
 	x->next_free = f->free_exchange;
 	f->free_exchange = x;
-	f->exchanges_open--;
+	counter_set(&f->metrics->block->requests_now, --f->exchanges_open);
 	front_end_use(f, s);
 }
 
@@ -443,14 +443,47 @@ static void exchange_run(struct runnable *r)
 
 /* ---- the end ---- */
 
+static enum metrics_method method_class(enum http_method method)
+{
+	switch (method) {
+	case HTTP_METHOD_GET:
+	case HTTP_METHOD_HEAD:
+	case HTTP_METHOD_OPTIONS: return METRICS_READ;
+	case HTTP_METHOD_POST:
+	case HTTP_METHOD_PUT:
+	case HTTP_METHOD_PATCH:
+	case HTTP_METHOD_DELETE: return METRICS_WRITE;
+	case HTTP_METHOD_OTHER:
+	case HTTP_METHOD_TRACE:
+	case HTTP_METHOD_CONNECT: break;
+	}
+	return METRICS_OTHER_METHOD;
+}
+
+/* Once for each, whether or not it is logged. */
+static void count_request(struct exchange *x)
+{
+	struct access_record *r = &x->record;
+	struct h1_server *h1 = &x->conn->h1;
+
+	r->bytes_in = h1->conn.bytes_in - h1->bytes_in_before;
+	if (h1->conn.rx)
+		r->bytes_in -= block_len(h1->conn.rx);
+	r->bytes_out = h1->conn.bytes_out - h1->bytes_out_before;
+	metrics_count_request(x->front->metrics, x->route ? x->route->metric : METRICS_NO_ROUTE,
+			      method_class(x->request.method), r,
+			      (x->front->shard->now_ns - x->began_ns) / NS_PER_US,
+			      x->attempt.answered);
+}
+
 static void log_request(struct exchange *x)
 {
 	const struct config_logging *logging = &x->snapshot->config->monitoring.logging;
-	struct access_record *r = &x->record;
-	struct h1_server *h1 = &x->conn->h1;
+	struct metrics_block *b = x->front->metrics->block;
 	uint64_t now = x->front->shard->now_ns;
+	struct access_record *r = &x->record;
 
-	if (!x->conn->site->is_public || !x->front->shared->access_log || !logging->access)
+	if (!x->front->shared->access_log || !logging->access)
 		return;
 	r->started_unix_us = shard_unix_us(x->front->shard) - (now - x->began_ns) / NS_PER_US;
 	r->request_id = x->attributes.request_id;
@@ -464,10 +497,6 @@ static void log_request(struct exchange *x)
 	r->limit = x->policies.limit;
 	r->shard = x->front->shard->index;
 	r->http_minor = x->request.minor;
-	r->bytes_in = h1->conn.bytes_in - h1->bytes_in_before;
-	if (h1->conn.rx)
-		r->bytes_in -= block_len(h1->conn.rx);
-	r->bytes_out = h1->conn.bytes_out - h1->bytes_out_before;
 	if (x->decided_ns)
 		r->policy_us = (uint32_t)((x->decided_ns - x->began_ns) / NS_PER_US) - r->head_us;
 	r->total_us = (uint32_t)((now - x->began_ns) / NS_PER_US);
@@ -483,7 +512,9 @@ static void log_request(struct exchange *x)
 		r->extras = extras;
 		r->extras_len = extras ? logging->fields_len : 0;
 	}
-	access_log_put(x->front->shared->access_log, r->shard, r);
+	counter_add(&b->log_records, 1);
+	if (!access_log_put(x->front->shared->access_log, r->shard, r))
+		counter_add(&b->log_dropped, 1);
 }
 
 /* Everything here is called from exchange_run(), which goes on with part(). */
@@ -493,5 +524,8 @@ static void end(struct exchange *x, void (*let_go)(struct http_stream *client))
 	x->let_go = let_go;
 	if (x->route)
 		policy_run_finish(&x->policies, &x->route->chain, x->policy_at);
+	if (!x->conn->site->is_public)
+		return;
+	count_request(x);
 	log_request(x);
 }

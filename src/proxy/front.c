@@ -65,6 +65,8 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 	memset(f, 0, sizeof(*f));
 	f->shard = shard;
 	f->shared = shared;
+	f->metrics = metrics_shard(shared->metrics, shard->index);
+	shard->metrics = f->metrics->block;
 	f->snapshot = snapshot;
 	f->settings = snapshot->settings;
 	f->arena_source = (struct arena_source){.take = take_chunk, .give = give_chunk};
@@ -154,7 +156,7 @@ static struct client *take_client(struct front *f)
 	else if (f->clients_used_ever < f->clients_len)
 		c = &f->clients[f->clients_used_ever++];
 	if (c)
-		f->clients_open++;
+		counter_set(&f->metrics->block->connections, ++f->clients_open);
 	return c;
 }
 
@@ -201,7 +203,7 @@ static void give_client(struct client *c)
 		gate_leave(&f->shared->gate);
 	c->next_free = f->free_client;
 	f->free_client = c;
-	f->clients_open--;
+	counter_set(&f->metrics->block->connections, --f->clients_open);
 	check_drained(f);
 }
 
@@ -213,7 +215,7 @@ static void open_client(const struct front_listener *l, int fd)
 	struct address peer;
 
 	if (!c) {
-		f->stats.refused_full++;
+		counter_set(&f->metrics->block->refused_full, ++f->stats.refused_full);
 		if (site->is_public)
 			gate_leave(&f->shared->gate);
 		close(fd);
@@ -234,7 +236,7 @@ static void open_client(const struct front_listener *l, int fd)
 	list_init(&c->greeting_link);
 	list_init(&c->turn_link);
 	if (h1_server_open(&c->h1, f->shard, fd, &client_events, &f->settings, &f->parser) != 0) {
-		f->stats.refused_full++;
+		counter_set(&f->metrics->block->refused_full, ++f->stats.refused_full);
 		close(fd);
 		give_client(c);
 		return;
@@ -243,7 +245,7 @@ static void open_client(const struct front_listener *l, int fd)
 	c->has_ip = false;
 	if (ring_peer(f->shard->ring, &c->h1.conn.io, &peer))
 		client_set_ip(c, &peer);
-	f->stats.accepted++;
+	counter_set(&f->metrics->block->accepted, ++f->stats.accepted);
 	list_push_back(&f->idle_clients, &c->idle_link);
 	greeting_begin(c);
 }
@@ -305,7 +307,7 @@ static struct client *close_longest_idle(struct front *f)
 		c = list_entry(oldest, struct client, idle_link);
 		h1_server_close(&c->h1);
 	}
-	f->stats.reclaimed++;
+	counter_set(&f->metrics->block->reclaimed, ++f->stats.reclaimed);
 	return c;
 }
 
@@ -351,7 +353,7 @@ static bool on_conn(struct listener *l, int fd)
 		if (make_room(f, fl->site)) {
 			open_client(fl, fd);
 		} else {
-			f->stats.refused_full++;
+			counter_set(&f->metrics->block->refused_full, ++f->stats.refused_full);
 			close(fd);
 		}
 		return true;
@@ -359,7 +361,7 @@ static bool on_conn(struct listener *l, int fd)
 	if (!f->waiting_len && admit(fl, fd))
 		return true;
 	if (f->waiting_len == FRONT_WAITING) {
-		f->stats.refused_full++;
+		counter_set(&f->metrics->block->refused_full, ++f->stats.refused_full);
 		close(fd);
 		return false;
 	}
@@ -387,6 +389,7 @@ static bool has_room(struct listener *l)
  * that has just come to ask what is wrong. */
 static void on_exhausted(struct listener *l)
 {
+	counter_add(&listener_of(l)->front->metrics->block->exhausted, 1);
 	if (listener_of(l)->site->is_public)
 		front_reclaim(listener_of(l)->front);
 }

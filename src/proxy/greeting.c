@@ -42,7 +42,7 @@ static void leave(struct client *c)
 		return;
 	if (c->listener->rules.tls) {
 		gate_leave(&f->shared->handshakes);
-		f->greeting_stats.in_progress--;
+		counter_set(&f->metrics->block->handshakes_now, --f->greeting_stats.in_progress);
 	}
 	list_remove(&c->greeting_link);
 	list_remove(&c->turn_link);
@@ -65,6 +65,12 @@ void greeting_end(struct client *c)
 	end_hello(c);
 }
 
+static void count_failure(struct front *f, enum access_cause cause)
+{
+	counter_set(&f->metrics->block->greetings_failed[cause],
+		    ++f->greeting_stats.failed[cause]);
+}
+
 /* Leaves a record without method and status: there was no request. */
 static void log_refusal(struct client *c, enum access_cause cause)
 {
@@ -80,11 +86,14 @@ static void log_refusal(struct client *c, enum access_cause cause)
 		.tls = c->handshake ? tls_session_facts(c->handshake) : NULL,
 	};
 
-	f->greeting_stats.failed[cause]++;
+	count_failure(f, cause);
 	if (!f->shared->access_log)
 		return;
 	r.started_unix_us = shard_unix_us(f->shard) - r.total_us;
-	access_log_put(f->shared->access_log, r.shard, &r);
+	counter_add(&f->metrics->block->greetings_logged, 1);
+	counter_add(&f->metrics->block->log_records, 1);
+	if (!access_log_put(f->shared->access_log, r.shard, &r))
+		counter_add(&f->metrics->block->log_dropped, 1);
 }
 
 /* Whoever connects and goes without a word is no failure: probes of load balancers do. */
@@ -112,13 +121,15 @@ static void start_requests(struct client *c)
 static void note_success(struct client *c)
 {
 	struct greeting_stats *stats = &c->front->greeting_stats;
+	struct metrics_block *b = c->front->metrics->block;
 	uint64_t us = c->tls->handshake_us >> 6;
 	unsigned bucket = us ? 64 - (unsigned)__builtin_clzll(us) : 0;
 
 	if (c->tls->resumed)
-		stats->resumed++;
+		counter_set(&b->handshakes_resumed, ++stats->resumed);
 	else
-		stats->full++;
+		counter_set(&b->handshakes_full, ++stats->full);
+	histogram_add_time(&b->handshake_us, c->tls->handshake_us);
 	stats->shake_us[bucket < GREETING_TIMES ? bucket : GREETING_TIMES - 1]++;
 }
 
@@ -212,7 +223,7 @@ static void read_hello(struct client *c)
 	case TLS_HELLO_MORE: conn_recv(conn); return;
 	case TLS_HELLO_BAD:
 		if (hello.cause == ACCESS_TLS_PLAIN_HTTP) {
-			f->greeting_stats.failed[hello.cause]++;
+			count_failure(f, hello.cause);
 			leave(c);
 			h1_server_refuse(&c->h1, 400, "plain HTTP was sent to a port that speaks TLS",
 					 hello.cause);
@@ -334,7 +345,7 @@ static bool enter_handshakes(struct front *f)
 		if (!gate_enter(&f->shared->handshakes))
 			return false;
 	}
-	f->greeting_stats.in_progress++;
+	counter_set(&f->metrics->block->handshakes_now, ++f->greeting_stats.in_progress);
 	return true;
 }
 

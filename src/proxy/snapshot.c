@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <ringway/config/load.h>
+#include <ringway/observe/metrics.h>
 #include <ringway/tls/credentials.h>
 
 static int build_chain(struct arena *arena, const struct config_route *config,
@@ -22,8 +23,8 @@ static int build_chain(struct arena *arena, const struct config_route *config,
 	return 0;
 }
 
-static int build_routes(struct arena *arena, const struct config_service *config,
-			struct snapshot_service *service)
+static int build_routes(struct arena *arena, struct metrics *metrics,
+			const struct config_service *config, struct snapshot_service *service)
 {
 	struct snapshot_route *routes = arena_alloc(arena, config->routes_len * sizeof(*routes));
 	int err = 0;
@@ -33,13 +34,14 @@ static int build_routes(struct arena *arena, const struct config_service *config
 	for (size_t i = 0; i < config->routes_len && !err; i++) {
 		routes[i].config = &config->routes[i];
 		routes[i].name = span_str(config->routes[i].name);
+		routes[i].metric = metrics_route(metrics, config->id, config->routes[i].name);
 		err = build_chain(arena, routes[i].config, &routes[i].chain);
 	}
 	service->routes = routes;
 	return err;
 }
 
-static int build_targets(struct arena *arena, struct registry *registry,
+static int build_targets(struct arena *arena, const struct snapshot_common *common,
 			 const struct config_service *config, struct snapshot_service *service)
 {
 	struct snapshot_target *targets = arena_alloc(arena, config->targets_len * sizeof(*targets));
@@ -51,11 +53,12 @@ static int build_targets(struct arena *arena, struct registry *registry,
 		const struct config_target *target = &config->targets[i];
 
 		targets[i].url = span_str(target->url);
+		targets[i].metric = metrics_endpoint(common->metrics, config->id, target->url);
 		targets[i].server_name = NULL;
 		if (target->tls)
 			targets[i].server_name = config->tls.server_name ? config->tls.server_name
 									 : target->host;
-		err = registry_endpoint(registry, target, &config->tls, &targets[i].endpoint);
+		err = registry_endpoint(common->registry, target, &config->tls, &targets[i].endpoint);
 	}
 	service->targets = targets;
 	return err;
@@ -78,9 +81,9 @@ static int build_services(struct snapshot *s, const struct snapshot_common *comm
 		service->id = span_str(service->config->id);
 		err = registry_group(common->registry, service->config->id, &service->group);
 		if (!err)
-			err = build_targets(&s->arena, common->registry, service->config, service);
+			err = build_targets(&s->arena, common, service->config, service);
 		if (!err)
-			err = build_routes(&s->arena, service->config, service);
+			err = build_routes(&s->arena, common->metrics, service->config, service);
 	}
 	return err;
 }

@@ -22,6 +22,7 @@ bool __wrap_access_log_put(struct access_log *log UNUSED, unsigned shard UNUSED,
 {
 	struct world *w = current;
 
+	w->records_ever++;
 	if (w->records_len < WORLD_RECORDS)
 		w->records[w->records_len++] = (struct world_record){
 			.status = record->status,
@@ -75,6 +76,7 @@ static void on_drained(struct front *f)
 
 void world_begin(struct world *w, const struct world_options *o)
 {
+	const struct metrics_size metrics_size = {.shards = 1, .routes = 16, .endpoints = 16};
 	struct front_limits limits = o->limits;
 
 	memset(w, 0, sizeof(*w));
@@ -87,7 +89,13 @@ void world_begin(struct world *w, const struct world_options *o)
 		limits.upstreams_idle = 32;
 	limits.listeners = 1;
 	assert_int_equal(registry_init(&w->registry), 0);
-	w->common = (struct snapshot_common){.registry = &w->registry};
+	w->metrics_memory = aligned_alloc(METRICS_PAGE, metrics_bytes(&metrics_size));
+	assert_non_null(w->metrics_memory);
+	memset(w->metrics_memory, 0, metrics_bytes(&metrics_size));
+	assert_int_equal(metrics_create(&metrics_size, w->metrics_memory, "sim", "", 1,
+					&w->metrics), 0);
+	w->shared.metrics = w->metrics;
+	w->common = (struct snapshot_common){.registry = &w->registry, .metrics = w->metrics};
 	assert_int_equal(shard_init(&w->shard, 0, o->blocks ? o->blocks : 1024, 1), 0);
 	assert_int_equal(fake_ring_create(&w->shard.blocks, &o->plan, &w->ring), 0);
 	shard_open(&w->shard, w->ring, fake_now(w->ring));
@@ -154,6 +162,48 @@ static bool is_drained(void *arg)
 	return ((struct world *)arg)->drained;
 }
 
+/* Everything has ended: what was counted adds up. */
+static void check_counters(struct world *w)
+{
+	uint64_t requests = 0, attempts = 0, conns = 0, failed = 0;
+	struct histogram_reading durations;
+	const struct metrics_block *b;
+	struct metrics_view view;
+
+	metrics_view(w->metrics, &view);
+	b = metrics_block_of(&view, 0);
+	histogram_reading_init(&durations, HISTOGRAM_TIMES);
+	for (uint32_t i = 0; i < metrics_routes_len(&view); i++) {
+		const struct metrics_route *r = metrics_route_of(&view, 0, i);
+
+		for (int m = 0; m < METRICS_METHODS; m++)
+			for (int s = 0; s < METRICS_STATUSES; s++)
+				requests += counter_get(&r->requests[m][s]);
+		histogram_read_times(&durations, &r->duration_us);
+	}
+	for (uint32_t i = 0; i < metrics_endpoints_len(&view); i++) {
+		const struct metrics_endpoint *e = metrics_endpoint_of(&view, 0, i);
+
+		assert_int_equal(counter_get(&e->attempts_now), 0);
+		attempts += counter_get(&e->attempts);
+		conns += counter_get(&e->connects) + counter_get(&e->reused);
+		failed += counter_get(&e->failed);
+	}
+	assert_int_equal(counter_get(&b->requests), w->records_ever);
+	assert_int_equal(counter_get(&b->log_records), w->records_ever);
+	assert_int_equal(requests, w->records_ever);
+	assert_int_equal(durations.count, w->records_ever);
+	assert_int_equal(counter_get(&b->attempts), attempts);
+	assert_int_equal(counter_get(&b->connects) + counter_get(&b->reused), conns);
+	assert_in_range(conns, 0, attempts);
+	assert_in_range(failed, 0, attempts);
+	assert_int_equal(counter_get(&b->requests_now), 0);
+	assert_int_equal(counter_get(&b->connections), 0);
+	assert_int_equal(counter_get(&b->upstreams), 0);
+	assert_int_equal(counter_get(&b->upstreams_idle), 0);
+	assert_int_equal(counter_get(&b->turns), w->shard.turns);
+}
+
 void world_finish(struct world *w)
 {
 	front_close_all(&w->front);
@@ -171,6 +221,7 @@ void world_finish(struct world *w)
 	assert_int_equal(atomic_load(&w->shared.gate.inside), 0);
 	assert_int_equal(w->shard.blocks.in_use, w->blocks_at_start);
 	assert_int_equal(w->snapshot->refs[0].count, 0);
+	check_counters(w);
 	world_abandon(w);
 }
 
@@ -185,6 +236,8 @@ void world_abandon(struct world *w)
 		snapshot_destroy(w->unused[i]);
 	snapshot_destroy(w->front.snapshot);
 	registry_fini(&w->registry);
+	metrics_destroy(w->metrics);
+	free(w->metrics_memory);
 }
 
 /* ---- talks ---- */

@@ -25,6 +25,8 @@ struct world {
 	struct registry registry;
 	struct snapshot_common common;
 	struct front_shared shared;
+	struct metrics *metrics;
+	void *metrics_memory;
 	struct front front;
 	struct snapshot *snapshot;
 	int listen_fd;
@@ -34,6 +36,7 @@ struct world {
 	unsigned drained;
 	struct world_record records[WORLD_RECORDS]; /* the last ones are left out */
 	unsigned records_len;
+	unsigned records_ever;
 };
 
 struct world_options {

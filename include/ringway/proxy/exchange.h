@@ -42,6 +42,8 @@ struct attempt {
 	bool stale_retried;
 	uint8_t made;  /* attempts so far */
 	uint8_t extra; /* of them after a failed connect */
+	bool answered; /* a final head came */
+	struct metrics_endpoint *counted; /* as one of its attempts now; NULL: not */
 	struct block *replay; /* held body that goes out first */
 	struct hold_stage hold;
 };

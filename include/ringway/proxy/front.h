@@ -7,6 +7,7 @@
 #include <ringway/net/gate.h>
 #include <ringway/net/listener.h>
 #include <ringway/observe/access_log.h>
+#include <ringway/observe/metrics.h>
 #include <ringway/proxy/snapshot.h>
 #include <ringway/upstream/upstreams.h>
 
@@ -57,6 +58,7 @@ struct front_shared {
 	struct gate gate;
 	struct gate handshakes; /* in progress */
 	struct access_log *access_log; /* NULL: none */
+	struct metrics *metrics;
 	uint32_t shards;
 };
 
@@ -113,6 +115,7 @@ struct front_listener {
 struct front {
 	struct shard *shard;
 	struct front_shared *shared;
+	struct metrics_shard *metrics;
 	struct snapshot *snapshot; /* the current one */
 	/* Told when a snapshot that is not current any more has no request left here. */
 	void (*on_snapshot_unused)(struct front *f, struct snapshot *s);
@@ -167,7 +170,7 @@ struct front {
 size_t front_client_bytes(void);
 size_t front_exchange_bytes(void);
 
-/* The shard has its ring. -ENOMEM. */
+/* The shard has its ring; it counts in shared->metrics from here on, by its index. -ENOMEM. */
 int front_init(struct front *f, struct shard *shard, struct front_shared *shared,
                const struct front_limits *limits, struct snapshot *snapshot);
 void front_fini(struct front *f);

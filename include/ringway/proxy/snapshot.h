@@ -15,6 +15,7 @@
 
 struct snapshot_target {
 	uint32_t endpoint;
+	uint32_t metric; /* its number in observe/metrics.h */
 	struct span url; /* for logs */
 	const char *server_name; /* https://: whom its certificate is to be for; NULL: plain */
 };
@@ -22,6 +23,7 @@ struct snapshot_target {
 struct snapshot_route {
 	const struct config_route *config;
 	struct span name;
+	uint32_t metric;
 	struct policy_chain chain;
 };
 
@@ -34,6 +36,7 @@ struct snapshot_service {
 };
 
 struct limiter;
+struct metrics;
 struct snapshot;
 struct tls_credentials;
 
@@ -58,6 +61,7 @@ struct snapshot {
 struct snapshot_common {
 	struct registry *registry;
 	struct limiter *limiter;
+	struct metrics *metrics;
 };
 
 /* Config and credentials (NULL: no TLS) are the snapshot's on success only. -ENOSPC: more
