@@ -5,10 +5,12 @@ import os
 import pathlib
 import re
 import struct
+import subprocess
 
 import pytest
 
 from harness.origin import Origin
+from harness.process import BINARY
 from harness.ringway import Ringway
 
 NAME = "memfd:ringway-private"
@@ -114,3 +116,26 @@ def test_letters_go_through_the_mapping(gateway):
         assert len(gateway.status()["shards"]) == 2
     assert gateway.admin("reload").returncode == 0
     assert gateway.get("/").status == 200
+
+
+def test_a_host_without_room_is_told_how_many_bytes_are_missing(tmp_path):
+    # A mount namespace in which the kernel says that there is little memory.
+    (tmp_path / "meminfo").write_text("MemTotal: 64 kB\nMemAvailable: 64 kB\n")
+    inside = f"mount --bind {tmp_path}/meminfo /proc/meminfo"
+    if subprocess.run(["unshare", "-m", "sh", "-c", inside], capture_output=True,
+                      check=False).returncode != 0:
+        pytest.skip("needs the right to mount")
+    gateway = Ringway('all: {url: "http://127.0.0.1:9", routes: [{path: "/*"}]}')
+    try:
+        gateway.pick_ports()
+        gateway.write_config()
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c",
+             f"{inside} && exec {BINARY} run {gateway.config_path}"],
+            capture_output=True, text=True, timeout=20, check=False)
+    finally:
+        gateway.discard()
+    assert done.returncode == 1
+    said = re.search(r"takes (\d+) bytes, of which (\d+) are missing", done.stderr)
+    assert said, done.stderr
+    assert int(said[1]) - int(said[2]) == 64 * 1024
