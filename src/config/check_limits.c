@@ -209,6 +209,9 @@ static bool is_ahead_of(const struct config_limit *a, const struct config_limit 
 			return false;
 	if (b->tokens && !is_as_strict(a, b))
 		return false;
+	/* What is too much for its table passes `a`. */
+	if (a->on_full == CONFIG_LIMIT_OPEN && b->on_full != CONFIG_LIMIT_OPEN)
+		return false;
 	return !b->concurrency || (a->concurrency && a->concurrency <= b->concurrency);
 }
 

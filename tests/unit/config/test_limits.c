@@ -479,6 +479,8 @@ static void limits_that_can_be_reached_are_not_warned_of(void **state UNUSED)
 		WITH("limits: [x, y]",
 		     "x: {key: ip, rate: 1/m, algorithm: fixed_window}, y: {key: ip, rate: "
 		     "5/h, algorithm: fixed_window}"),
+		/* The first lets pass what it has no room for. */
+		WITH("limits: [x, y]", "x: {key: ip, rate: 1/s, on_full: open}, y: {key: ip, rate: 5/s}"),
 		/* Not on all of its routes. */
 		WITH("limits: [x, y]}, {path: /b, limits: y",
 		     GOOD ", y: {key: ip, rate: 2/s, burst: 1}"),
