@@ -19,3 +19,11 @@ uint64_t clock_unix_us(void)
 {
 	return read_ns(CLOCK_REALTIME) / NS_PER_US;
 }
+
+int64_t clock_wall_offset_ns(void)
+{
+	uint64_t before = clock_monotonic_ns(), wall = read_ns(CLOCK_REALTIME);
+	uint64_t after = clock_monotonic_ns();
+
+	return (int64_t)(wall - (before + (after - before) / 2));
+}

@@ -1,5 +1,5 @@
 /* The control shard: the same loop and the same HTTP on a thread that is no data core.
- * Serves the admin socket, /health and /ready, and leads reload, drain and end.
+ * Serves the admin socket, /health, /ready and /metrics, and leads reload, drain and end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <ringway/base/clock.h>
+#include <ringway/limit/limiter.h>
 #include <ringway/observe/event.h>
 #include <ringway/shard/uring.h>
 
 #include <ringway/proxy/answer.h>
 #include "instance.h"
+#include "scrapes.h"
 
 /* Admin and monitoring are for few: this is what they can hold at a time. */
 #define CONTROL_CLIENTS 256
@@ -20,6 +22,9 @@
 #define ADMIN_CLIENTS 64
 #define CLIENT_SLACK  16
 #define LETTERS_NS (5 * NS_PER_MS)
+/* Reading two clocks one after the other is off by a little each time: what is less is no
+ * change, so that the edges of calendar windows do not tremble. */
+#define WALL_CHANGE_NS (1 * NS_PER_MS)
 
 /* ---- sites ---- */
 
@@ -43,21 +48,42 @@ static void wrong_method(struct exchange *x, const char *allowed)
 	answer_problem(x, 405, "this path does not take the method", &allow, 1);
 }
 
-static void begin_monitoring(const struct site *site UNUSED, struct exchange *x)
+static void answer_health(struct exchange *x)
+{
+	answer_text(x, 200, SPAN("ok\n"));
+}
+
+static void answer_ready(struct exchange *x)
 {
 	struct instance *in = instance_of_control(x->front);
-	bool is_health = span_eq(x->request.path, SPAN("/health"));
 
-	if (!is_health && !span_eq(x->request.path, SPAN("/ready")))
-		answer_problem(x, 404, "there are /health and /ready", NULL, 0);
-	else if (!is_reading(x))
-		wrong_method(x, "GET, HEAD");
-	else if (is_health)
-		answer_text(x, 200, SPAN("ok\n"));
-	else if (in->ready)
+	if (in->ready)
 		answer_text(x, 200, SPAN("ready\n"));
 	else
 		answer_text(x, 503, in->draining ? SPAN("draining\n") : SPAN("starting\n"));
+}
+
+static const struct {
+	struct span path;
+	void (*answer)(struct exchange *x);
+} monitoring[] = {
+	{SPAN("/metrics"), scrape_begin},
+	{SPAN("/health"), answer_health},
+	{SPAN("/ready"), answer_ready},
+};
+
+static void begin_monitoring(const struct site *site UNUSED, struct exchange *x)
+{
+	for (size_t i = 0; i < ARRAY_LEN(monitoring); i++) {
+		if (!span_eq(x->request.path, monitoring[i].path))
+			continue;
+		if (is_reading(x))
+			monitoring[i].answer(x);
+		else
+			wrong_method(x, "GET, HEAD");
+		return;
+	}
+	answer_problem(x, 404, "there are /metrics, /health and /ready", NULL, 0);
 }
 
 static void nothing(struct exchange *x UNUSED)
@@ -227,6 +253,19 @@ static void on_letters(struct timer *t)
 	timer_set(&in->control.timers, t, in->control.now_ns + LETTERS_NS * (left ? 1 : 20));
 }
 
+/* The wall clock is set and slewed; calendar windows follow within a second. */
+static void on_wall(struct timer *t)
+{
+	struct instance *in = container_of(t, struct instance, wall_timer);
+	int64_t offset_ns = clock_wall_offset_ns();
+
+	if ((uint64_t)llabs(offset_ns - in->wall_offset_ns) >= WALL_CHANGE_NS) {
+		in->wall_offset_ns = offset_ns;
+		limiter_set_wall_offset(in->limiter, offset_ns);
+	}
+	timer_set(&in->control.timers, t, in->control.now_ns + NS_PER_S);
+}
+
 /* ---- the thread ---- */
 
 static int open_control(struct instance *in)
@@ -239,6 +278,9 @@ static int open_control(struct instance *in)
 	if (err)
 		return err;
 	shard_open(&in->control, ring, clock_monotonic_ns());
+	err = scrapes_create(in, &in->scrapes);
+	if (err)
+		return err;
 	err = front_init(&in->control_front, &in->control, &in->shared, &limits, in->snapshot);
 	if (err)
 		return err;
@@ -246,6 +288,8 @@ static int open_control(struct instance *in)
 	in->control_front.on_snapshot_unused = on_control_unused;
 	timer_init(&in->drain_timer, on_drain_limit);
 	timer_init(&in->letters_timer, on_letters);
+	timer_init(&in->wall_timer, on_wall);
+	timer_set(&in->control.timers, &in->wall_timer, in->control.now_ns + NS_PER_S);
 	timer_set(&in->control.timers, &in->letters_timer, in->control.now_ns + LETTERS_NS);
 	if (in->admin_fd >= 0)
 		err = front_listen(&in->control_front, in->admin_fd, &control_admin_site, 0,

@@ -183,8 +183,7 @@ static void put_tables(struct exposition *e)
 		slots = {"ringway_limiter_slots", EXPOSITION_GAUGE,
 			 "Keys that the tables can hold: buckets, fixed windows and caps, or "
 			 "sliding "
-			 "windows."},
-		hot = {"ringway_limiter_hot_keys", EXPOSITION_GAUGE, "Keys with leases now."};
+			 "windows."};
 	const struct metrics_process *p = e->from->view.process;
 	/* Evictions first: what is read later can only have grown, so this is never below 0. */
 	uint64_t evicted = sum(e, FIELD(evicted)), inserted = sum(e, FIELD(inserted));
@@ -198,7 +197,6 @@ static void put_tables(struct exposition *e)
 	e->labels.len = 0;
 	exposition_label(&e->labels, "table", "windows");
 	exposition_put(e, &slots, (struct exposition_number){counter_get(&p->limit_windows_max)});
-	exposition_single(e, &hot, (struct exposition_number){e->from->hot_keys});
 }
 
 void exposition_limits(struct exposition *e)

@@ -86,11 +86,13 @@ struct capacity {
 };
 
 struct name_answer;
+struct scrapes;
 
 struct instance {
 	struct process_options options;
 	struct topology topology;
 	struct capacity capacity;
+	struct limiter *limiter;        /* its keys lie in the mapping */
 	struct private_mapping private; /* mailboxes, ticket keys: outlives what lies in it */
 	struct segment counters; /* in which `metrics` lies */
 	struct metrics *metrics;
@@ -121,6 +123,7 @@ struct instance {
 	struct reload *reload;     /* one in progress */
 	bool reload_again;         /* a signal asked for another meanwhile */
 	bool read_certificates_again;
+	struct scrapes *scrapes;
 	struct list status_waiters;
 	unsigned status_reports; /* still to come */
 	unsigned swaps_pending;
@@ -128,6 +131,8 @@ struct instance {
 	struct list retired;     /* snapshots that still have users */
 	struct timer drain_timer;
 	struct timer letters_timer;
+	struct timer wall_timer;
+	int64_t wall_offset_ns; /* that the limiter has */
 	unsigned shards_drained;
 	_Atomic bool ready; /* main sets it, control clears it */
 	bool draining;

@@ -11,11 +11,13 @@
 
 #include <ringway/base/clock.h>
 #include <ringway/control/refusal.h>
+#include <ringway/limit/limiter.h>
 #include <ringway/observe/event.h>
 #include <ringway/shard/uring.h>
 #include <ringway/tls/credentials.h>
 
 #include "instance.h"
+#include "scrapes.h"
 
 #define CONTROL_BLOCKS 1024
 /* Records of about 300 bytes: what a shard logs while the writer is busy for 50 ms. */
@@ -254,9 +256,15 @@ static void remove_stale_segments(void)
 		event_info("removed %u segments of dead processes from /dev/shm", removed);
 }
 
-static int map_private(struct instance *in)
+static int map_private(struct instance *in, const struct config *config)
 {
+	struct limiter_size keys = {
+		.shards = in->shards_len,
+		.keys = config->runtime.limit_keys,
+		.windows = config->runtime.limit_windows,
+	};
 	struct private_sizes sizes = {
+		.limiter_bytes = limiter_bytes(&keys),
 		.shards = in->shards_len,
 		.control_senders = CONTROL_FROM_SHARDS + in->shards_len,
 		.shard_senders = SHARD_SENDERS,
@@ -267,11 +275,20 @@ static int map_private(struct instance *in)
 
 	if (err == -ENOMEM && room)
 		event_error("the memory that the shards share takes %llu bytes, of which %llu are "
-			    "missing",
+			    "missing; lower runtime.limit_keys or runtime.limit_windows",
 			    needed, needed - (unsigned long long)room);
 	else if (err)
 		event_error("the memory that the shards share (%llu bytes) is not to be had: %s",
 			    needed, strerror(-err));
+	if (err)
+		return err;
+	in->wall_offset_ns = clock_wall_offset_ns();
+	err = limiter_create(&keys, in->private.limiter, in->private.seed, in->wall_offset_ns,
+			     &in->limiter);
+	if (err)
+		event_error("the limiter does not start: %s", strerror(-err));
+	in->shared.limiter = in->limiter;
+	in->common.limiter = in->limiter;
 	return err;
 }
 
@@ -369,7 +386,7 @@ static int start(struct instance *in, struct config *config)
 	}
 	if (!err) {
 		remove_stale_segments();
-		err = map_private(in);
+		err = map_private(in, config);
 	}
 	if (!err)
 		err = counters_create(in, config);
@@ -426,6 +443,7 @@ static void end(struct instance *in)
 	access_log_destroy(in->access_log);
 	/* Nobody writes letters any more: what they would wake may go. */
 	front_fini(&in->control_front);
+	scrapes_destroy(in->scrapes);
 	shard_fini(&in->control);
 	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
 		data_shard_fini(&in->shards[i]);
@@ -438,6 +456,7 @@ static void end(struct instance *in)
 	registry_fini(&in->registry);
 	free(in->names);
 	counters_destroy(in);
+	limiter_destroy(in->limiter);
 	private_mapping_fini(&in->private);
 	if (in->lock_fd >= 0)
 		close(in->lock_fd);

@@ -99,6 +99,18 @@ def test_every_page_is_there_before_the_first_request(gateway):
     assert sum(size for _, _, size in mappings(gateway.process.child.pid)) >= status.st_size
 
 
+def test_room_for_keys_is_what_the_config_says():
+    def size_of(runtime):
+        with Ringway('all: {url: "http://127.0.0.1:9", routes: [{path: "/*"}]}',
+                     runtime=runtime) as instance:
+            return os.stat(descriptors(instance.process.child.pid)[0]).st_size
+
+    small = size_of("limit_keys: 1024, limit_windows: 1024")
+    keys = size_of("limit_keys: 501024, limit_windows: 1024")
+    # Slots of 16 bytes, in a table that may be rounded up.
+    assert 16 * 500000 <= keys - small < 48 * 500000
+
+
 def test_the_banner_says_what_it_costs(gateway):
     size = os.stat(descriptors(gateway.process.child.pid)[0]).st_size
     said = re.search(r"shared by the shards: ([0-9.]+) (KiB|MiB) in a private mapping, (.*)",
@@ -136,6 +148,7 @@ def test_a_host_without_room_is_told_how_many_bytes_are_missing(tmp_path):
     finally:
         gateway.discard()
     assert done.returncode == 1
-    said = re.search(r"takes (\d+) bytes, of which (\d+) are missing", done.stderr)
+    said = re.search(r"takes (\d+) bytes, of which (\d+) are missing; lower runtime.limit_keys",
+                     done.stderr)
     assert said, done.stderr
     assert int(said[1]) - int(said[2]) == 64 * 1024

@@ -8,5 +8,7 @@
 
 uint64_t clock_monotonic_ns(void);
 uint64_t clock_unix_us(void);
+/* Wall clock minus monotonic clock, for turning one into the other. */
+int64_t clock_wall_offset_ns(void);
 
 #endif

@@ -59,6 +59,7 @@ struct front_shared {
 	struct gate handshakes; /* in progress */
 	struct access_log *access_log; /* NULL: none */
 	struct metrics *metrics;
+	struct limiter *limiter;       /* NULL: no limits are decided */
 	uint32_t shards;
 };
 
