@@ -8,7 +8,7 @@
 #include "siphash.h"
 
 struct layout {
-	size_t lines, names, coarse, slots, end;
+	size_t lines, names, hot, coarse, slots, end;
 	uint32_t slot_buckets;
 };
 
@@ -29,6 +29,7 @@ static struct layout layout_of(const struct limiter_size *size)
 	place(&at.end, 1, sizeof(struct shared));
 	at.lines = place(&at.end, LIMITS_MAX, sizeof(struct terms_line));
 	at.names = place(&at.end, LIMITS_MAX, sizeof(struct limit_name));
+	at.hot = place(&at.end, LIMITER_HOT_MAX, sizeof(struct hot_record));
 	at.coarse = place(&at.end, (size_t)LIMITS_MAX * COARSE_CELLS, sizeof(struct cell));
 	at.slots = place(&at.end, (size_t)at.slot_buckets * SLOTS_BUCKET, sizeof(struct cell));
 	return at;
@@ -56,6 +57,7 @@ int limiter_create(const struct limiter_size *size, void *memory, const uint8_t 
 	l->shared = (void *)base;
 	l->lines = (void *)(base + at.lines);
 	l->names = (void *)(base + at.names);
+	l->hot = (void *)(base + at.hot);
 	l->coarse = (void *)(base + at.coarse);
 	l->slots = (struct slots){.cells = (void *)(base + at.slots),
 				  .buckets = at.slot_buckets,
@@ -196,15 +198,30 @@ int limiter_shard_create(struct limiter *l, unsigned shard, struct limiter_shard
 
 void limiter_shard_destroy(struct limiter_shard *s)
 {
+	if (s)
+		leases_end(s);
 	free(s);
+}
+
+static uint64_t now_of(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 void limiter_shard_stats(const struct limiter_shard *s, struct limiter_stats *ret_stats)
 {
 	*ret_stats = (struct limiter_stats){
-		.inserted = atomic_load_explicit(&s->inserted, memory_order_relaxed),
-		.evicted = atomic_load_explicit(&s->evicted, memory_order_relaxed),
-		.no_room = atomic_load_explicit(&s->no_room, memory_order_relaxed),
-		.retries = atomic_load_explicit(&s->retries, memory_order_relaxed),
+		.inserted = now_of(&s->inserted),
+		.evicted = now_of(&s->evicted),
+		.no_room = now_of(&s->no_room),
+		.promoted = now_of(&s->leases.promoted),
+		.demoted = now_of(&s->leases.demoted),
+		.leased = now_of(&s->leases.leased),
+		.unleased = now_of(&s->leases.unleased),
+		.lease_hits = now_of(&s->leases.hits),
+		.retries = now_of(&s->retries),
+		.over_admitted = now_of(&s->leases.over_admitted),
+		.out_on_lease = now_of(&s->leases.out),
+		.upkeep_ns = now_of(&s->leases.upkeep_ns),
 	};
 }

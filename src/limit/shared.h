@@ -3,6 +3,8 @@
 #define RINGWAY_LIMIT_SHARED_H
 
 #include "bucket.h"
+#include "hot.h"
+#include "lease.h"
 #include "slots.h"
 
 /* A fingerprint is 53 bits of keyed hash above the lane: keys of two limits never meet, and
@@ -39,6 +41,7 @@ struct limiter {
 	struct shared *shared;
 	struct terms_line *lines; /* by limit */
 	struct limit_name *names;
+	struct hot_record *hot;
 	struct cell *coarse; /* COARSE_CELLS for each limit */
 	struct slots slots;
 };
@@ -49,14 +52,19 @@ struct limiter_shard {
 	uint64_t next_nonce;
 	/* Written by the shard alone, read by anybody. */
 	_Atomic uint64_t inserted, evicted, no_room, retries;
+	struct leases leases;
 };
 
-/* By the one writer: no locked instruction. */
-static inline void count_up(_Atomic uint64_t *counter, uint64_t by)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-			      memory_order_relaxed);
-}
+/* One decision on its way. */
+struct taking {
+	struct limiter_shard *shard;
+	struct terms_line *line;
+	struct terms terms;
+	struct moment moment;
+	uint64_t now_ns;
+	uint64_t key;
+	uint32_t cost;
+};
 
 /* The fingerprint as the tables have it now: a caller may have made it before the limit
  * began anew. */
@@ -82,5 +90,14 @@ static inline uint64_t unused_since_horizon(const struct limiter *l, const struc
 	moment_init(&m, line, t, max_u64(horizon, now_ns), wall_offset(l));
 	return state_unused(t, &m);
 }
+
+/* Decides by the record that the key's cell links to. False: it has changed, look again. */
+bool hot_take(struct taking *by, uint64_t link, struct limit_verdict *verdict);
+/* After a take that left the key's cell with that arrival time. */
+void hot_promote(struct taking *by, struct cell *c, uint64_t tat, struct span bytes);
+/* False: the record has changed, look again. */
+bool hot_give(struct taking *by, uint64_t link);
+/* All leases go back. */
+void leases_end(struct limiter_shard *s);
 
 #endif

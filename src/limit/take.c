@@ -3,17 +3,6 @@
 
 #include <string.h>
 
-/* One decision on its way. */
-struct taking {
-	struct limiter_shard *shard;
-	struct terms_line *line;
-	struct terms terms;
-	struct moment moment;
-	uint64_t now_ns;
-	uint64_t key;
-	uint32_t cost;
-};
-
 /* Whether the key in a cell may be forgotten, whosever it is. */
 static bool is_idle(const void *asker, uint64_t key, uint64_t state)
 {
@@ -95,7 +84,7 @@ static bool take_fresh(struct taking *by, struct slots_claim *claim, struct limi
 	return false;
 }
 
-static void take_slot(struct taking *by, struct limit_verdict *verdict)
+static void take_slot(struct taking *by, struct span bytes, struct limit_verdict *verdict)
 {
 	struct limiter *l = by->shard->limiter;
 	struct slots_claim claim = {.is_idle = is_idle,
@@ -112,24 +101,33 @@ static void take_slot(struct taking *by, struct limit_verdict *verdict)
 				return;
 			continue;
 		}
+		if (unlikely(state & SLOT_HOT)) {
+			if (hot_take(by, state, verdict))
+				return;
+			continue;
+		}
 		if (!state_take(&by->terms, &by->moment, state, by->cost, &next, verdict)) {
 			if (cell_is(c, by->key, state))
 				return;
 		} else if (likely(cell_cas(c, by->key, state, by->key, next))) {
 			verdict->counted = true;
+			if (by->terms.lease_max &&
+			    unlikely(lease_is_wanted(&by->shard->leases, by->key, by->now_ns)))
+				hot_promote(by, c, next, bytes);
 			return;
 		}
 		count_up(&by->shard->retries, 1);
 	}
 }
 
-void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint, struct span text,
+void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint, struct span bytes,
 		  uint32_t cost, uint64_t now_ns, struct limit_verdict *verdict)
 {
 	struct limiter *l = s->limiter;
 	struct taking by;
 
-	(void)text;
+	if (lease_spend(&s->leases, fingerprint, cost, now_ns, verdict))
+		return;
 	by.shard = s;
 	by.line = &l->lines[limit];
 	terms_read(by.line, &by.terms);
@@ -144,19 +142,18 @@ void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
 		verdict->wait_ns = UINT64_MAX;
 		return;
 	}
-	take_slot(&by, verdict);
+	take_slot(&by, bytes, verdict);
 }
 
-static void give_cell(struct taking *by, struct cell *c, uint64_t key)
+/* True: given, or there is nothing to give to. */
+static bool give_cell(struct taking *by, struct cell *c, uint64_t key, uint64_t state)
 {
-	uint64_t state, next;
+	uint64_t next;
 
-	while (cell_key(c) == key && !((state = cell_state(c)) & SLOT_PENDING)) {
-		next = state_give(&by->terms, &by->moment, state, by->cost);
-		if (next == state || cell_cas(c, key, state, key, next))
-			return;
-		count_up(&by->shard->retries, 1);
-	}
+	if (state & SLOT_HOT)
+		return hot_give(by, state);
+	next = state_give(&by->terms, &by->moment, state, by->cost);
+	return next == state || cell_cas(c, key, state, key, next);
 }
 
 /* False: the limit began anew since, and nothing is to be given. */
@@ -184,24 +181,38 @@ void limiter_give(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
 
 	if (!giving(&by, s, limit, fingerprint, cost, now_ns))
 		return;
-	c = slots_find(&s->limiter->slots, by.key, &state);
-	if (c)
-		give_cell(&by, c, by.key);
+	while ((c = slots_find(&s->limiter->slots, by.key, &state)) &&
+	       !give_cell(&by, c, by.key, state))
+		count_up(&s->retries, 1);
 }
 
 void limiter_give_coarse(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
 			 uint32_t cost, uint64_t now_ns)
 {
 	struct taking by;
+	struct cell *c;
+	uint64_t mark;
 
-	if (giving(&by, s, limit, fingerprint, cost, now_ns))
-		give_cell(&by,
-			  s->limiter->coarse + (size_t)limit * COARSE_CELLS +
-				  by.key / FINGERPRINT_MIN % COARSE_CELLS,
-			  MARK_COARSE | by.terms.lane);
+	if (!giving(&by, s, limit, fingerprint, cost, now_ns))
+		return;
+	c = s->limiter->coarse + (size_t)limit * COARSE_CELLS +
+	    by.key / FINGERPRINT_MIN % COARSE_CELLS;
+	mark = MARK_COARSE | by.terms.lane;
+	while (cell_key(c) == mark && !give_cell(&by, c, mark, cell_state(c)))
+		count_up(&s->retries, 1);
 }
 
 /* ---- looking on ---- */
+
+/* Of a hot key, as if nothing were on lease but what may be. */
+static uint64_t hot_tat(const struct limiter *l, const struct terms *t, const struct moment *m,
+			uint64_t link)
+{
+	const struct cell *pair = &l->hot[hot_index(link)].pair;
+	uint64_t meta = cell_state(pair);
+
+	return max_u64(cell_key(pair), hot_floor(t, m->v, hot_holders(meta)));
+}
 
 bool limiter_look(const struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns,
 		  struct limit_view *ret_view)
@@ -217,11 +228,32 @@ bool limiter_look(const struct limiter *l, uint32_t limit, uint64_t fingerprint,
 	moment_init(&m, line, &t, now_ns, wall_offset(l));
 	if (!slots_find(&l->slots, key, &state) || state_is_idle(&t, &m, state))
 		return false;
+	ret_view->hot = state & SLOT_HOT;
+	if (ret_view->hot)
+		state = hot_tat(l, &t, &m, state);
 	state_take(&t, &m, state, /* cost */ 0, &next, &verdict);
 	ret_view->remaining = verdict.remaining;
 	ret_view->reset_ns = verdict.reset_ns;
-	ret_view->hot = false;
 	return true;
+}
+
+static bool reset_cell(const struct limiter *l, struct cell *c, uint64_t key, uint64_t state,
+		       const struct terms *t, const struct moment *m)
+{
+	struct cell *pair = &l->hot[hot_index(state)].pair;
+	uint64_t meta, tat;
+
+	if (!(state & SLOT_HOT))
+		return cell_cas(c, key, state, key, state_unused(t, m));
+	meta = cell_state(pair);
+	tat = cell_key(pair);
+	if (!hot_is_of(meta, state))
+		return false;
+	if (hot_state(meta) == HOT_FROZEN) {
+		hot_thaw(l->hot, &l->slots, hot_index(state), key, tat, meta);
+		return false;
+	}
+	return cell_cas(pair, tat, meta, hot_floor(t, m->v, hot_holders(meta)), meta);
 }
 
 void limiter_reset(struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns)
@@ -237,7 +269,6 @@ void limiter_reset(struct limiter *l, uint32_t limit, uint64_t fingerprint, uint
 		return;
 	key = lane_key(&t, fingerprint);
 	moment_init(&m, line, &t, now_ns, wall_offset(l));
-	do
-		c = slots_find(&l->slots, key, &state);
-	while (c && !cell_cas(c, key, state, key, state_unused(&t, &m)));
+	while ((c = slots_find(&l->slots, key, &state)) && !reset_cell(l, c, key, state, &t, &m))
+		;
 }
