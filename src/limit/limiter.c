@@ -8,8 +8,8 @@
 #include "siphash.h"
 
 struct layout {
-	size_t lines, names, hot, coarse, slots, end;
-	uint32_t slot_buckets;
+	size_t lines, names, hot, coarse, slots, windows, history, end;
+	uint32_t slot_buckets, window_buckets;
 };
 
 static size_t place(size_t *end, size_t count, size_t bytes)
@@ -23,8 +23,10 @@ static size_t place(size_t *end, size_t count, size_t bytes)
 static struct layout layout_of(const struct limiter_size *size)
 {
 	struct layout at;
+	size_t cells;
 
 	at.end = 0;
+	at.window_buckets = slots_buckets(size->windows, WINDOWS_PERCENT);
 	at.slot_buckets = slots_buckets(size->keys, SLOTS_PERCENT);
 	place(&at.end, 1, sizeof(struct shared));
 	at.lines = place(&at.end, LIMITS_MAX, sizeof(struct terms_line));
@@ -32,6 +34,9 @@ static struct layout layout_of(const struct limiter_size *size)
 	at.hot = place(&at.end, LIMITER_HOT_MAX, sizeof(struct hot_record));
 	at.coarse = place(&at.end, (size_t)LIMITS_MAX * COARSE_CELLS, sizeof(struct cell));
 	at.slots = place(&at.end, (size_t)at.slot_buckets * SLOTS_BUCKET, sizeof(struct cell));
+	cells = (size_t)at.window_buckets * SLOTS_BUCKET + (size_t)LIMITS_MAX * WINDOW_COARSE;
+	at.windows = place(&at.end, cells, sizeof(struct cell));
+	at.history = place(&at.end, cells, sizeof(struct window_history));
 	return at;
 }
 
@@ -62,6 +67,10 @@ int limiter_create(const struct limiter_size *size, void *memory, const uint8_t 
 	l->slots = (struct slots){.cells = (void *)(base + at.slots),
 				  .buckets = at.slot_buckets,
 				  .horizon_ns = &l->shared->horizon_ns};
+	l->windows.slots = (struct slots){.cells = (void *)(base + at.windows),
+					  .buckets = at.window_buckets,
+					  .horizon_ns = &l->shared->horizon_ns};
+	l->windows.history = (void *)(base + at.history);
 	memcpy(l->shared->seed, seed, sizeof(l->shared->seed));
 	for (unsigned i = 0; i < LANES; i++)
 		l->shared->lane_limit[i] = LANE_RETIRED;
@@ -82,24 +91,31 @@ void limiter_set_wall_offset(struct limiter *l, int64_t wall_offset_ns)
 
 /* ---- limits ---- */
 
+static void clear_lane(struct slots *t, uint32_t lane)
+{
+	size_t cells = (size_t)t->buckets * SLOTS_BUCKET;
+
+	for (size_t i = 0; i < cells; i++) {
+		struct cell *c = &t->cells[i];
+		uint64_t key = cell_key(c);
+
+		if (key && (key & LANE_MASK) == lane)
+			cell_cas(c, key, cell_state(c), 0, 0);
+	}
+}
+
 /* After all lanes were used, the oldest retired one: what is left of its keys goes first. */
 static uint16_t lane_take(struct limiter *l, uint32_t limit)
 {
 	struct shared *s = l->shared;
 	uint32_t lane;
-	size_t cells = (size_t)l->slots.buckets * SLOTS_BUCKET;
 
 	do
 		lane = s->lanes++ % LANES;
 	while (s->lane_limit[lane] != LANE_RETIRED);
 	if (s->lanes > LANES) {
-		for (size_t i = 0; i < cells; i++) {
-			struct cell *c = &l->slots.cells[i];
-			uint64_t key = cell_key(c);
-
-			if (key && (key & LANE_MASK) == lane)
-				cell_cas(c, key, cell_state(c), 0, 0);
-		}
+		clear_lane(&l->slots, lane);
+		clear_lane(&l->windows.slots, lane);
 	}
 	atomic_store_explicit(&s->lane_limit[lane], (uint16_t)limit, memory_order_release);
 	return (uint16_t)lane;

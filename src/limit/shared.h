@@ -6,6 +6,7 @@
 #include "hot.h"
 #include "lease.h"
 #include "slots.h"
+#include "windows.h"
 
 /* A fingerprint is 53 bits of keyed hash above the lane: keys of two limits never meet, and
  * a cell says by itself whose it is. */
@@ -44,6 +45,7 @@ struct limiter {
 	struct hot_record *hot;
 	struct cell *coarse; /* COARSE_CELLS for each limit */
 	struct slots slots;
+	struct windows windows;
 };
 
 struct limiter_shard {

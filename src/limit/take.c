@@ -142,7 +142,10 @@ void limiter_take(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
 		verdict->wait_ns = UINT64_MAX;
 		return;
 	}
-	take_slot(&by, bytes, verdict);
+	if (unlikely(by.terms.algorithm == LIMIT_SLIDING_WINDOW))
+		windows_take(&by, verdict);
+	else
+		take_slot(&by, bytes, verdict);
 }
 
 /* True: given, or there is nothing to give to. */
@@ -181,6 +184,10 @@ void limiter_give(struct limiter_shard *s, uint32_t limit, uint64_t fingerprint,
 
 	if (!giving(&by, s, limit, fingerprint, cost, now_ns))
 		return;
+	if (by.terms.algorithm == LIMIT_SLIDING_WINDOW) {
+		windows_give(&by, /* coarse */ false);
+		return;
+	}
 	while ((c = slots_find(&s->limiter->slots, by.key, &state)) &&
 	       !give_cell(&by, c, by.key, state))
 		count_up(&s->retries, 1);
@@ -195,6 +202,10 @@ void limiter_give_coarse(struct limiter_shard *s, uint32_t limit, uint64_t finge
 
 	if (!giving(&by, s, limit, fingerprint, cost, now_ns))
 		return;
+	if (by.terms.algorithm == LIMIT_SLIDING_WINDOW) {
+		windows_give(&by, /* coarse */ true);
+		return;
+	}
 	c = s->limiter->coarse + (size_t)limit * COARSE_CELLS +
 	    by.key / FINGERPRINT_MIN % COARSE_CELLS;
 	mark = MARK_COARSE | by.terms.lane;
@@ -214,24 +225,34 @@ static uint64_t hot_tat(const struct limiter *l, const struct terms *t, const st
 	return max_u64(cell_key(pair), hot_floor(t, m->v, hot_holders(meta)));
 }
 
+static void looking(struct taking *by, const struct limiter *l, uint32_t limit,
+		    uint64_t fingerprint, uint64_t now_ns)
+{
+	by->shard = NULL;
+	by->line = &l->lines[limit];
+	terms_read(by->line, &by->terms);
+	by->key = lane_key(&by->terms, fingerprint);
+	by->now_ns = now_ns;
+	by->cost = 0;
+	moment_init(&by->moment, by->line, &by->terms, now_ns, wall_offset(l));
+}
+
 bool limiter_look(const struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns,
 		  struct limit_view *ret_view)
 {
-	const struct terms_line *line = &l->lines[limit];
 	struct limit_verdict verdict = {.reset_ns = 0};
-	uint64_t state, next, key;
-	struct terms t;
-	struct moment m;
+	uint64_t state, next;
+	struct taking by;
 
-	terms_read(line, &t);
-	key = lane_key(&t, fingerprint);
-	moment_init(&m, line, &t, now_ns, wall_offset(l));
-	if (!slots_find(&l->slots, key, &state) || state_is_idle(&t, &m, state))
+	looking(&by, l, limit, fingerprint, now_ns);
+	if (by.terms.algorithm == LIMIT_SLIDING_WINDOW)
+		return windows_look(&by, l, ret_view);
+	if (!slots_find(&l->slots, by.key, &state) || state_is_idle(&by.terms, &by.moment, state))
 		return false;
 	ret_view->hot = state & SLOT_HOT;
 	if (ret_view->hot)
-		state = hot_tat(l, &t, &m, state);
-	state_take(&t, &m, state, /* cost */ 0, &next, &verdict);
+		state = hot_tat(l, &by.terms, &by.moment, state);
+	state_take(&by.terms, &by.moment, state, /* cost */ 0, &next, &verdict);
 	ret_view->remaining = verdict.remaining;
 	ret_view->reset_ns = verdict.reset_ns;
 	return true;
@@ -258,17 +279,18 @@ static bool reset_cell(const struct limiter *l, struct cell *c, uint64_t key, ui
 
 void limiter_reset(struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns)
 {
-	const struct terms_line *line = &l->lines[limit];
-	uint64_t state, key;
-	struct terms t;
-	struct moment m;
+	struct taking by;
 	struct cell *c;
+	uint64_t state;
 
-	terms_read(line, &t);
-	if (t.algorithm == LIMIT_CONCURRENCY)
+	looking(&by, l, limit, fingerprint, now_ns);
+	if (by.terms.algorithm == LIMIT_CONCURRENCY)
 		return;
-	key = lane_key(&t, fingerprint);
-	moment_init(&m, line, &t, now_ns, wall_offset(l));
-	while ((c = slots_find(&l->slots, key, &state)) && !reset_cell(l, c, key, state, &t, &m))
+	if (by.terms.algorithm == LIMIT_SLIDING_WINDOW) {
+		windows_reset(&by, l);
+		return;
+	}
+	while ((c = slots_find(&l->slots, by.key, &state)) &&
+	       !reset_cell(l, c, by.key, state, &by.terms, &by.moment))
 		;
 }
