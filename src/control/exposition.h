@@ -23,6 +23,7 @@ struct exposition_sources {
 	uint64_t now_unix_us;
 	const uint64_t *cpu_ns; /* CPU time of the shards' threads; control's last */
 	uint64_t imbalance_milli;
+	uint32_t hot_keys;
 	struct process_figures process;
 	/* Of /metrics itself. */
 	uint64_t scrapes, scrapes_refused;

@@ -39,7 +39,7 @@ static void put_decisions(struct exposition *e)
 		decisions = {"ringway_limit_decisions_total", EXPOSITION_COUNTER,
 			     "Requests that a limit decided about; no_room: its table was full."},
 		coarse = {"ringway_limit_coarse_decisions_total", EXPOSITION_COUNTER,
-			  "Those of them for keys that shared a slot since the table was full."};
+			  "Decisions for keys that shared a slot since the table was full."};
 	static const struct {
 		const char *outcome;
 		size_t offset;
@@ -183,7 +183,8 @@ static void put_tables(struct exposition *e)
 		slots = {"ringway_limiter_slots", EXPOSITION_GAUGE,
 			 "Keys that the tables can hold: buckets, fixed windows and caps, or "
 			 "sliding "
-			 "windows."};
+			 "windows."},
+		hot = {"ringway_limiter_hot_keys", EXPOSITION_GAUGE, "Keys with leases now."};
 	const struct metrics_process *p = e->from->view.process;
 	/* Evictions first: what is read later can only have grown, so this is never below 0. */
 	uint64_t evicted = sum(e, FIELD(evicted)), inserted = sum(e, FIELD(inserted));
@@ -197,6 +198,7 @@ static void put_tables(struct exposition *e)
 	e->labels.len = 0;
 	exposition_label(&e->labels, "table", "windows");
 	exposition_put(e, &slots, (struct exposition_number){counter_get(&p->limit_windows_max)});
+	exposition_single(e, &hot, (struct exposition_number){e->from->hot_keys});
 }
 
 void exposition_limits(struct exposition *e)

@@ -42,7 +42,7 @@ static const struct exposition_figure loop[] = {
 	  "Times that descriptors or slots had run out."},
 	 FIELD(exhausted)},
 	{{"ringway_shard_buffers_in_use", EXPOSITION_GAUGE,
-	  "Buffers that hold data of connections."},
+	  "Buffers in use, those that lie with the kernel included."},
 	 FIELD(blocks_in_use)},
 	{{"ringway_shard_buffers_lent", EXPOSITION_GAUGE,
 	  "Buffers that lie with the kernel for receives."},
@@ -57,7 +57,7 @@ static const struct exposition_figure loop[] = {
 	 FIELD(letter_lag_ns),
 	 NS_DECIMALS},
 	{{"ringway_shard_longest_letter_lag_seconds", EXPOSITION_GAUGE,
-	  "The same, the longest of the last second."},
+	  "How long any letter of the last second had lain in the mailbox at most."},
 	 FIELD(letter_lag_longest_ns),
 	 NS_DECIMALS},
 };

@@ -121,7 +121,7 @@ static void put_pool(struct exposition *e)
 		  "Attempts to get an answer from an upstream."},
 		 FIELD(attempts)},
 		{{"ringway_upstream_retries_total", EXPOSITION_COUNTER,
-		  "Those of them that were not the first of their request."},
+		  "Attempts that were not the first of their request."},
 		 FIELD(retries)},
 		{{"ringway_upstream_connects_total", EXPOSITION_COUNTER,
 		  "Attempts that opened a connection."},

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <ringway/base/clock.h>
+#include <ringway/limit/limiter.h>
 #include <ringway/proxy/answer.h>
 #include <ringway/tls/library.h>
 
@@ -103,6 +104,16 @@ void scrapes_destroy(struct scrapes *s)
 
 /* ---- the text ---- */
 
+static uint32_t count_hot_keys(const struct limiter *l, uint64_t now_ns)
+{
+	struct limit_hot hot;
+	uint32_t n = 0;
+
+	for (unsigned i = 0; l && i < LIMITER_HOT_MAX; i++)
+		n += limiter_hot(l, i, now_ns, &hot);
+	return n;
+}
+
 static int write_text(struct scrapes *s, enum exposition_format format,
 		      struct exposition_text *ret_text)
 {
@@ -122,6 +133,7 @@ static int write_text(struct scrapes *s, enum exposition_format format,
 	read_cpu_times(s);
 	process_figures_read(&s->process, from.now_ns, &s->process);
 	from.process = s->process;
+	from.hot_keys = count_hot_keys(in->limiter, from.now_ns);
 	counters_refresh(in);
 	metrics_view(in->metrics, &from.view);
 	err = exposition_write(&from, format, s->expected, ret_text);
