@@ -191,19 +191,27 @@ static void set_up(struct front *f, struct shard *s, struct loop *l)
 {
 	static struct front_shared shared = {.shards = 1};
 	static struct registry registry;
+	const struct metrics_size size = {.shards = 1, .routes = 4, .endpoints = 4};
 	const struct front_limits limits = {.clients = CLIENTS,
 					    .upstreams = CLIENTS,
 					    .upstreams_idle = CLIENTS,
 					    .listeners = 1};
+	struct snapshot_common common;
 	struct config_report report;
 	struct snapshot *snapshot;
 	struct config *config;
 	struct address *to;
+	void *memory;
 
 	must(config_load_text(NULL, span_str(config_text), &config, &report) == 0);
 	config_report_fini(&report);
 	must(registry_init(&registry) == 0);
-	must(snapshot_create(config, &registry, 1, 1, &snapshot) == 0);
+	memory = aligned_alloc(METRICS_PAGE, metrics_bytes(&size));
+	must(memory);
+	memset(memory, 0, metrics_bytes(&size));
+	must(metrics_create(&size, memory, "bench", "", 1, &shared.metrics) == 0);
+	common = (struct snapshot_common){.registry = &registry, .metrics = shared.metrics};
+	must(snapshot_create(config, NULL, &common, 1, 1, &snapshot) == 0);
 	must(shard_init(s, 0, 4 * CLIENTS, 1) == 0);
 	gate_init(&shared.gate, CLIENTS + 1);
 	l->ring.ops = &loop_ops;
@@ -213,7 +221,7 @@ static void set_up(struct front *f, struct shard *s, struct loop *l)
 	must(front_init(f, s, &shared, &limits, snapshot) == 0);
 	to = &registry.endpoints[0].address;
 	upstreams_set_addresses(&f->upstreams, 0, to, 1, registry.endpoints[0].port);
-	must(front_listen(f, FIRST_FD, &front_proxy_site) == 0);
+	must(front_listen(f, FIRST_FD, &front_proxy_site, 0, (struct greeting_rules){0}) == 0);
 }
 
 int main(int argc, char **argv)
