@@ -35,31 +35,26 @@ static void drop_replay(struct attempt *a)
 
 /* ---- counting ---- */
 
-static void count_begin(struct exchange *x, uint32_t target)
+static void count_begin(struct exchange *x, struct attempt *a, uint32_t endpoint)
 {
 	struct metrics_shard *m = x->front->metrics;
-	struct attempt *a = attempt_of(x);
+	struct metrics_endpoint *e = &m->endpoints[endpoint];
 
-	a->counted = &m->endpoints[x->service->targets[target].metric];
-	counter_add(&a->counted->attempts, 1);
-	counter_add(&a->counted->attempts_now, 1);
+	a->counted = e;
+	counter_add(&e->attempts, 1);
+	counter_add(&e->attempts_now, 1);
 	counter_add(&m->block->attempts, 1);
-	if (a->made > 1)
+	if (unlikely(a->made > 1))
 		counter_add(&m->block->retries, 1);
 }
 
-static void count_conn(struct exchange *x)
+static void count_conn(struct exchange *x, struct attempt *a)
 {
 	struct metrics_block *b = x->front->metrics->block;
-	struct attempt *a = attempt_of(x);
+	bool reused = a->conn->h1.reused;
 
-	if (a->conn->h1.reused) {
-		counter_add(&b->reused, 1);
-		counter_add(&a->counted->reused, 1);
-	} else {
-		counter_add(&b->connects, 1);
-		counter_add(&a->counted->connects, 1);
-	}
+	counter_add(reused ? &b->reused : &b->connects, 1);
+	counter_add(reused ? &a->counted->reused : &a->counted->connects, 1);
 }
 
 static void count_answer(struct exchange *x, uint16_t status)
@@ -240,7 +235,7 @@ static void attempt_next(struct exchange *x, bool fresh)
 	a->began_ns = x->front->shard->now_ns;
 	x->record.target = target->url;
 	x->record.attempts = a->made;
-	count_begin(x, a->target);
+	count_begin(x, a, target->metric);
 	exchange_set_attempt_due(x, t->attempt_ns ? a->began_ns + t->attempt_ns : 0);
 
 	if (target->server_name) {
@@ -254,7 +249,7 @@ static void attempt_next(struct exchange *x, bool fresh)
 		on_fault(x, cause_of_take(err));
 		return;
 	}
-	count_conn(x);
+	count_conn(x, a);
 	a->up = &a->conn->h1.stream;
 	a->up->owner = x;
 	a->up->on_news = exchange_news;

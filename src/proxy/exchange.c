@@ -443,22 +443,18 @@ static void exchange_run(struct runnable *r)
 
 /* ---- the end ---- */
 
-static enum metrics_method method_class(enum http_method method)
-{
-	switch (method) {
-	case HTTP_METHOD_GET:
-	case HTTP_METHOD_HEAD:
-	case HTTP_METHOD_OPTIONS: return METRICS_READ;
-	case HTTP_METHOD_POST:
-	case HTTP_METHOD_PUT:
-	case HTTP_METHOD_PATCH:
-	case HTTP_METHOD_DELETE: return METRICS_WRITE;
-	case HTTP_METHOD_OTHER:
-	case HTTP_METHOD_TRACE:
-	case HTTP_METHOD_CONNECT: break;
-	}
-	return METRICS_OTHER_METHOD;
-}
+static const uint8_t method_classes[] = {
+	[HTTP_METHOD_OTHER] = METRICS_OTHER_METHOD,
+	[HTTP_METHOD_GET] = METRICS_READ,
+	[HTTP_METHOD_HEAD] = METRICS_READ,
+	[HTTP_METHOD_POST] = METRICS_WRITE,
+	[HTTP_METHOD_PUT] = METRICS_WRITE,
+	[HTTP_METHOD_DELETE] = METRICS_WRITE,
+	[HTTP_METHOD_PATCH] = METRICS_WRITE,
+	[HTTP_METHOD_OPTIONS] = METRICS_READ,
+	[HTTP_METHOD_TRACE] = METRICS_OTHER_METHOD,
+	[HTTP_METHOD_CONNECT] = METRICS_OTHER_METHOD,
+};
 
 /* Once for each, whether or not it is logged. */
 static void count_request(struct exchange *x)
@@ -471,7 +467,7 @@ static void count_request(struct exchange *x)
 		r->bytes_in -= block_len(h1->conn.rx);
 	r->bytes_out = h1->conn.bytes_out - h1->bytes_out_before;
 	metrics_count_request(x->front->metrics, x->route ? x->route->metric : METRICS_NO_ROUTE,
-			      method_class(x->request.method), r,
+			      method_classes[x->request.method], r,
 			      (x->front->shard->now_ns - x->began_ns) / NS_PER_US,
 			      x->attempt.answered);
 }

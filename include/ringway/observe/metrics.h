@@ -15,8 +15,8 @@
  *
  * A reader trusts nothing: metrics_attach() computes where all must lie from the capacities
  * alone, and compares. The size of a file is fixed before its magic is there and no process
- * of ours ever shrinks one; who maps a file compares its size with metrics_head.bytes and
- * may still meet SIGBUS if somebody else cuts it: only that reader is hurt, never a shard.
+ * of ours ever shrinks one. Its owner alone may (mode 0640): what is cut off faults whoever
+ * touches it, by SIGBUS.
  */
 #ifndef RINGWAY_OBSERVE_METRICS_H
 #define RINGWAY_OBSERVE_METRICS_H
