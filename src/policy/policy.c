@@ -1,8 +1,63 @@
 #include <ringway/policy/policy.h>
 
-void policy_shard_init(struct policy_shard *ps, struct shard *shard)
+#include <ringway/limit/limiter.h>
+#include <ringway/observe/metrics.h>
+
+static void publish(const struct policy_shard *ps)
+{
+	struct metrics_limiter *m = &ps->metrics->block->limiter;
+	struct limiter_stats s;
+
+	limiter_shard_stats(ps->limiter_shard, &s);
+	counter_set(&m->inserted, s.inserted);
+	counter_set(&m->evicted, s.evicted);
+	counter_set(&m->no_room, s.no_room);
+	counter_set(&m->promoted, s.promoted);
+	counter_set(&m->demoted, s.demoted);
+	counter_set(&m->leased, s.leased);
+	counter_set(&m->unleased, s.unleased);
+	counter_set(&m->lease_hits, s.lease_hits);
+	counter_set(&m->retries, s.retries);
+	counter_set(&m->over_admitted, s.over_admitted);
+	counter_set(&m->out_on_lease, s.out_on_lease);
+	counter_set(&m->upkeep_ns, s.upkeep_ns);
+}
+
+static void on_upkeep(struct timer *t)
+{
+	struct policy_shard *ps = container_of(t, struct policy_shard, upkeep);
+	bool again = ps->decided;
+
+	ps->decided = false;
+	limiter_upkeep(ps->limiter_shard, ps->shard->now_ns);
+	publish(ps);
+	if (again || limiter_shard_has_leases(ps->limiter_shard))
+		timer_set(&ps->shard->timers, t, ps->shard->now_ns + LIMITER_UPKEEP_NS);
+}
+
+void policy_shard_decided(struct policy_shard *ps)
+{
+	ps->decided = true;
+	if (!ps->upkeep.due_ns)
+		timer_set(&ps->shard->timers, &ps->upkeep, ps->shard->now_ns + LIMITER_UPKEEP_NS);
+}
+
+int policy_shard_init(struct policy_shard *ps, struct shard *shard, struct limiter *limiter,
+		      struct metrics_shard *metrics)
 {
 	ps->shard = shard;
+	ps->limiter = limiter;
+	ps->limiter_shard = NULL;
+	ps->metrics = metrics;
+	ps->decided = false;
+	timer_init(&ps->upkeep, on_upkeep);
+	return limiter ? limiter_shard_create(limiter, shard->index, &ps->limiter_shard) : 0;
+}
+
+void policy_shard_fini(struct policy_shard *ps)
+{
+	limiter_shard_destroy(ps->limiter_shard);
+	ps->limiter_shard = NULL;
 }
 
 static void on_timer(struct timer *t)

@@ -72,7 +72,6 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 	f->arena_source = (struct arena_source){.take = take_chunk, .give = give_chunk};
 	list_init(&f->idle_clients);
 	greeting_init(f);
-	policy_shard_init(&f->policies, shard);
 	f->clients_len = limits->clients;
 	f->listeners_max = limits->listeners;
 	if (getrandom(f->random, sizeof(f->random), 0) != sizeof(f->random))
@@ -85,7 +84,10 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 	h1_parser_init(&f->parser, &upstream_limits, f->parser_fields);
 	if (f->parser_fields && f->clients && f->exchanges && f->listeners &&
 	    upstreams_init(&f->upstreams, shard, limits->upstreams, limits->upstreams_idle,
-			   &f->parser) == 0)
+			   &f->parser) == 0 &&
+	    policy_shard_init(&f->policies, shard,
+			      shard->index < shared->shards ? shared->limiter : NULL,
+			      f->metrics) == 0)
 		return 0;
 	front_fini(f);
 	return -ENOMEM;
@@ -94,6 +96,7 @@ int front_init(struct front *f, struct shard *shard, struct front_shared *shared
 void front_fini(struct front *f)
 {
 	upstreams_fini(&f->upstreams);
+	policy_shard_fini(&f->policies);
 	free(f->parser_fields);
 	free(f->listeners);
 	if (f->clients)

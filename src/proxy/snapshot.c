@@ -7,23 +7,30 @@
 #include <ringway/observe/metrics.h>
 #include <ringway/tls/credentials.h>
 
-static int build_chain(struct arena *arena, const struct config_route *config,
-		       struct policy_chain *ret_chain)
+/* Limits first: who is refused does not wait. */
+static int build_chain(struct arena *arena, const struct snapshot_common *common,
+		       const struct config_route *config, struct policy_chain *ret_chain)
 {
 	struct policy *policies;
+	uint32_t len = 0;
+	int err = 0;
 
 	*ret_chain = (struct policy_chain){NULL, 0};
-	if (!config->delay_ns)
+	if (!config->delay_ns && !config->limits_len)
 		return 0;
-	policies = arena_alloc(arena, sizeof(*policies));
+	policies = arena_alloc(arena, 2 * sizeof(*policies));
 	if (!policies)
 		return -ENOMEM;
-	policies[0] = policy_delay(config->delay_ns);
-	*ret_chain = (struct policy_chain){policies, 1};
-	return 0;
+	if (config->limits_len)
+		err = policy_limits(config, common->limiter, common->metrics, arena,
+				    &policies[len++]);
+	if (config->delay_ns)
+		policies[len++] = policy_delay(config->delay_ns);
+	*ret_chain = (struct policy_chain){policies, len};
+	return err;
 }
 
-static int build_routes(struct arena *arena, struct metrics *metrics,
+static int build_routes(struct arena *arena, const struct snapshot_common *common,
 			const struct config_service *config, struct snapshot_service *service)
 {
 	struct snapshot_route *routes = arena_alloc(arena, config->routes_len * sizeof(*routes));
@@ -34,8 +41,8 @@ static int build_routes(struct arena *arena, struct metrics *metrics,
 	for (size_t i = 0; i < config->routes_len && !err; i++) {
 		routes[i].config = &config->routes[i];
 		routes[i].name = span_str(config->routes[i].name);
-		routes[i].metric = metrics_route(metrics, config->id, config->routes[i].name);
-		err = build_chain(arena, routes[i].config, &routes[i].chain);
+		routes[i].metric = metrics_route(common->metrics, config->id, routes[i].config->name);
+		err = build_chain(arena, common, routes[i].config, &routes[i].chain);
 	}
 	service->routes = routes;
 	return err;
@@ -83,7 +90,7 @@ static int build_services(struct snapshot *s, const struct snapshot_common *comm
 		if (!err)
 			err = build_targets(&s->arena, common, service->config, service);
 		if (!err)
-			err = build_routes(&s->arena, common->metrics, service->config, service);
+			err = build_routes(&s->arena, common, service->config, service);
 	}
 	return err;
 }

@@ -15,14 +15,27 @@
 
 enum policy_verdict { POLICY_NEXT, POLICY_ANSWER, POLICY_WAIT };
 
+struct limiter;
+struct limiter_shard;
+struct limits_use;
+struct metrics;
+struct metrics_shard;
 struct policy;
 
 /* What policies keep on one shard. */
 struct policy_shard {
 	struct shard *shard;
+	struct limiter *limiter; /* NULL: no limits are decided here */
+	struct limiter_shard *limiter_shard;
+	struct metrics_shard *metrics;
+	struct timer upkeep;     /* of leases and counters, while limits are decided */
+	bool decided;            /* since its last time */
 };
 
-void policy_shard_init(struct policy_shard *ps, struct shard *shard);
+/* -ENOMEM. No limiter: none of the chains has limits. */
+int policy_shard_init(struct policy_shard *ps, struct shard *shard, struct limiter *limiter,
+                      struct metrics_shard *metrics);
+void policy_shard_fini(struct policy_shard *ps);
 
 /* What policies add to the answer, whoever makes it: at most so many fields. */
 #define POLICY_FIELDS_MAX 6
@@ -49,7 +62,9 @@ struct policy_run {
 	struct policy_answer answer; /* set by a policy that says ANSWER */
 	struct http_field fields[POLICY_FIELDS_MAX]; /* of the answer */
 	uint32_t fields_len;
-	struct span limit; /* the name of the limit that refused */
+	struct span limit;         /* the name of the limit that refused */
+	struct limit_held *held;   /* limit.c: to be given back at the end */
+	uint32_t held_len;
 };
 
 struct policy_ops {
@@ -64,7 +79,8 @@ struct policy_ops {
 struct policy {
 	const struct policy_ops *ops;
 	union {
-		uint64_t delay_ns; /* delay.c */
+		uint64_t delay_ns;               /* delay.c */
+		const struct limits_use *limits; /* limit.c */
 	};
 };
 
@@ -85,4 +101,10 @@ void policy_run_put_fields(const struct policy_run *run, struct http_fields *to)
 /* `delay` of a route: holds each request back for so long. */
 struct policy policy_delay(uint64_t delay_ns);
 
+/* The limits of a route, all or none. What it refers to is put into the arena; limiter and
+ * metrics learn their names. -ENOMEM, -ENOSPC: see limiter_add(). */
+int policy_limits(const struct config_route *route, struct limiter *limiter,
+                  struct metrics *metrics, struct arena *arena, struct policy *ret_policy);
+/* A limit was decided on the shard. */
+void policy_shard_decided(struct policy_shard *ps);
 #endif
