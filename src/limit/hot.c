@@ -19,7 +19,7 @@ bool hot_record_take(struct hot_record *records, uint64_t key, struct span bytes
 		uint64_t meta = cell_state(&r->pair), tat = cell_key(&r->pair);
 
 		if (hot_state(meta) != HOT_FREE ||
-		    !cell_cas(&r->pair, tat, meta, 0, hot_meta(HOT_SETUP, 0, hot_generation(meta))))
+		    !cell_cas(&r->pair, tat, meta, 0, hot_meta(HOT_SETUP, 0, 0, hot_generation(meta))))
 			continue;
 		atomic_store_explicit(&r->fingerprint, key, memory_order_relaxed);
 		for (unsigned w = 0; w < ARRAY_LEN(copy.words); w++)
@@ -33,8 +33,10 @@ bool hot_record_take(struct hot_record *records, uint64_t key, struct span bytes
 
 static void free_from(struct hot_record *r, uint64_t tat, uint64_t meta)
 {
+	uint64_t next = (hot_generation(meta) + 1) & ((1U << HOT_GENERATION_BITS) - 1);
+
 	/* Fails if somebody else did it. */
-	cell_cas(&r->pair, tat, meta, 0, hot_meta(HOT_FREE, 0, hot_generation(meta) + 1));
+	cell_cas(&r->pair, tat, meta, 0, hot_meta(HOT_FREE, 0, 0, next));
 }
 
 void hot_record_give(struct hot_record *r)

@@ -1,7 +1,8 @@
 /* Records of hot keys: token buckets of which shards hold leases.
  *
  * A hot key's cell says which record has its state instead. A record is a cell too: its
- * theoretical arrival time and how many shards hold a lease, swapped together.
+ * theoretical arrival time, how many shards hold a lease and how much is out on leases,
+ * swapped together.
  *
  *         a shard           it is filled,           the last       the cell has the
  *         takes it          the cell points here    holder leaves  state again
@@ -12,9 +13,10 @@
  * it, so nobody waits for the holder that left. Each life has its own generation, which
  * stands in the key's cell as well: a swap by somebody who slept through a life fails.
  *
- * What may be held: with k holders a record refills only to the burst less k * lease_max, and
- * no lease is above lease_max. So the record's tokens and those on lease are at most the
- * burst together, whenever they are looked at, and grow only by the rate.
+ * What is out: the tokens that holders have taken and of which they have not yet said that
+ * they are spent. A holder says so with its next swap, so it is never less than what lies in
+ * leases. A record refills only to the burst less that. So its tokens and those in leases
+ * are at most the burst together, whenever they are looked at, and grow only by the rate.
  */
 #ifndef RINGWAY_LIMIT_HOT_H
 #define RINGWAY_LIMIT_HOT_H
@@ -26,7 +28,9 @@
 
 enum hot_state { HOT_FREE, HOT_SETUP, HOT_LIVE, HOT_FROZEN };
 
-/* `pair.key` is the arrival time, `pair.state` is state | holders << 2 | generation << 18. */
+/* `pair.key` is the arrival time, `pair.state` is
+ * state | holders << 2 | out << 12 | generation << 36. A record that lives again 2^28 times
+ * while somebody sleeps between two instructions would be taken for the old one. */
 struct hot_record {
 	_Alignas(2 * CACHE_LINE) struct cell pair;
 	/* Written in SETUP, before the swap to LIVE; read by who found LIVE, and believed if it
@@ -43,17 +47,25 @@ static inline enum hot_state hot_state(uint64_t meta)
 
 static inline unsigned hot_holders(uint64_t meta)
 {
-	return meta >> 2 & 0xffff;
+	return meta >> 2 & 0x3ff;
 }
+
+static inline uint32_t hot_out(uint64_t meta)
+{
+	return meta >> 12 & 0xffffff;
+}
+
+#define HOT_GENERATION_BITS 28
 
 static inline uint64_t hot_generation(uint64_t meta)
 {
-	return meta >> 18;
+	return meta >> 36;
 }
 
-static inline uint64_t hot_meta(enum hot_state state, unsigned holders, uint64_t generation)
+static inline uint64_t hot_meta(enum hot_state state, unsigned holders, uint32_t out,
+				uint64_t generation)
 {
-	return state | (uint64_t)holders << 2 | generation << 18;
+	return state | (uint64_t)holders << 2 | (uint64_t)out << 12 | generation << 36;
 }
 
 /* What a key's cell says while it is hot. */
@@ -72,10 +84,10 @@ static inline bool hot_is_of(uint64_t meta, uint64_t link)
 	return hot_generation(meta) == (link & ~SLOT_HOT) >> 16;
 }
 
-/* The arrival time below which a record with so many holders may not refill. */
-static inline uint64_t hot_floor(const struct terms *t, uint64_t v, unsigned holders)
+/* The arrival time below which a record may not refill. */
+static inline uint64_t hot_floor(const struct terms *t, uint64_t v, uint32_t out)
 {
-	return v + (uint64_t)holders * t->lease_max * t->price;
+	return v + (uint64_t)out * t->price;
 }
 
 /* A free record, now in SETUP and the caller's; false: all are in use. */

@@ -53,23 +53,26 @@ static void give_back(struct taking *by, struct lease *e, uint32_t back, bool le
 	struct limiter *l = by->shard->limiter;
 	struct hot_record *r = &l->hot[e->record];
 	uint64_t ticks = (uint64_t)back * by->terms.price, tat, meta, next, next_meta;
+	uint32_t done = e->owed - e->tokens + back, out;
 	unsigned holders;
 
 	for (;;) {
 		meta = cell_state(&r->pair);
 		tat = cell_key(&r->pair);
-		holders = hot_holders(meta);
-		next = max_u64(tat, hot_floor(&by->terms, by->moment.v, holders));
+		next = max_u64(tat, hot_floor(&by->terms, by->moment.v, hot_out(meta)));
 		next = next > ticks ? next - ticks : 0;
-		holders -= leave;
-		next = max_u64(next, hot_floor(&by->terms, by->moment.v, holders));
-		next_meta =
-			hot_meta(holders ? HOT_LIVE : HOT_FROZEN, holders, hot_generation(meta));
+		out = hot_out(meta) - done;
+		next = max_u64(next, hot_floor(&by->terms, by->moment.v, out));
+		holders = hot_holders(meta) - leave;
+		next_meta = hot_meta(holders ? HOT_LIVE : HOT_FROZEN, holders, out,
+				     hot_generation(meta));
+		/* A torn reading may give anything here, and the swap fails. */
 		if (cell_cas(&r->pair, tat, meta, next, next_meta))
 			break;
 		count_up(&by->shard->retries, 1);
 	}
 	e->tokens -= back;
+	e->owed = e->tokens;
 	e->filled -= back;
 	count_up(&s->unleased, back);
 	sync_counters(s, e);
@@ -126,11 +129,11 @@ static void fill(struct taking *by, struct lease *e, uint32_t tokens)
 		count_up(&s->over_admitted, e->tokens - by->terms.lease_max);
 }
 
-/* The bound, looked at after each swap: what the record has left and what its holders may
- * have is no more than the burst. */
-static void check_bound(struct taking *by, uint64_t tat, unsigned holders)
+/* The bound, looked at after each swap: what the record has left and what is out is no more
+ * than the burst. */
+static void check_bound(struct taking *by, uint64_t tat, uint32_t out)
 {
-	uint64_t least = hot_floor(&by->terms, by->moment.v, holders);
+	uint64_t least = hot_floor(&by->terms, by->moment.v, out);
 
 	if (unlikely(tat < least))
 		count_up(&by->shard->leases.over_admitted,
@@ -143,10 +146,10 @@ static bool take_lease(struct taking *by, struct lease *e, bool join, uint64_t l
 {
 	const struct terms *t = &by->terms;
 	struct cell *pair = &by->shard->limiter->hot[hot_index(link)].pair;
-	unsigned holders = hot_holders(meta);
-	uint32_t have = join ? 0 : e->tokens;
-	uint32_t least = by->cost > have ? by->cost - have : 0;
-	uint64_t base = max_u64(tat, hot_floor(t, by->moment.v, holders));
+	unsigned holders = hot_holders(meta) + join;
+	uint32_t have = join ? 0 : e->tokens, spent = join ? 0 : e->owed - e->tokens;
+	uint32_t least = by->cost > have ? by->cost - have : 0, out;
+	uint64_t base = max_u64(tat, hot_floor(t, by->moment.v, hot_out(meta)));
 	uint64_t end = by->moment.v + (uint64_t)t->burst * t->price, next, left, wanted;
 
 	if (!bucket_take(t, by->moment.v, base, least, &next, verdict))
@@ -156,16 +159,18 @@ static bool take_lease(struct taking *by, struct lease *e, bool join, uint64_t l
 	/* At most what makes it full, which the decision's own tokens do not stay in. */
 	wanted = min_u64(max_u64(wanted, least), t->lease_max - have);
 	wanted = min_u64(wanted, left);
-	holders += join;
-	next = max_u64(base + wanted * t->price, hot_floor(t, by->moment.v, holders));
-	if (!cell_cas(pair, tat, meta, next, hot_meta(HOT_LIVE, holders, hot_generation(meta)))) {
+	next = base + wanted * t->price;
+	out = hot_out(meta) - spent + (uint32_t)wanted;
+	if (!cell_cas(pair, tat, meta, next,
+		      hot_meta(HOT_LIVE, holders, out, hot_generation(meta)))) {
 		count_up(&by->shard->retries, 1);
 		return false;
 	}
-	check_bound(by, next, holders);
+	check_bound(by, next, out);
 	if (join)
 		begin(&by->shard->leases, e, by, hot_index(link));
 	fill(by, e, (uint32_t)wanted);
+	e->owed = e->tokens;
 	e->tokens -= by->cost;
 	e->rest = (uint32_t)(next < end ? (end - next) / t->price : 0);
 	e->fresh_ns = by->now_ns + terms_real_ns(t, next - by->moment.v);
@@ -204,7 +209,7 @@ bool hot_take(struct taking *by, uint64_t link, struct limit_verdict *verdict)
 	}
 	if (e && by->cost <= by->terms.lease_max)
 		return take_lease(by, e, join, link, tat, meta, verdict);
-	base = max_u64(tat, hot_floor(&by->terms, by->moment.v, hot_holders(meta)));
+	base = max_u64(tat, hot_floor(&by->terms, by->moment.v, hot_out(meta)));
 	if (!bucket_take(&by->terms, by->moment.v, base, by->cost, &next, verdict))
 		return cell_is(pair, tat, meta);
 	if (!cell_cas(pair, tat, meta, next, meta)) {
@@ -229,12 +234,10 @@ void hot_promote(struct taking *by, struct cell *c, uint64_t tat, struct span by
 	s->last_now_ns = by->now_ns;
 	pair = &l->hot[index].pair;
 	setup = cell_state(pair);
-	live = hot_meta(HOT_LIVE, 1, hot_generation(setup));
-	had = max_u64(tat, hot_floor(&by->terms, by->moment.v, 1));
+	live = hot_meta(HOT_LIVE, 1, 0, hot_generation(setup));
+	had = tat;
 	cell_cas(pair, 0, setup, had, live);
 	for (int tries = 0; tries < 4; tries++) {
-		uint64_t now_tat;
-
 		if (cell_cas(c, by->key, tat, by->key, hot_link(index, live))) {
 			begin(s, e, by, index);
 			return;
@@ -243,9 +246,8 @@ void hot_promote(struct taking *by, struct cell *c, uint64_t tat, struct span by
 		tat = cell_state(c);
 		if (tat & (SLOT_PENDING | SLOT_HOT) || cell_key(c) != by->key)
 			break;
-		now_tat = max_u64(tat, hot_floor(&by->terms, by->moment.v, 1));
-		cell_cas(pair, had, live, now_tat, live);
-		had = now_tat;
+		cell_cas(pair, had, live, tat, live);
+		had = tat;
 	}
 	hot_record_give(&l->hot[index]);
 }
@@ -258,7 +260,7 @@ bool hot_give(struct taking *by, uint64_t link)
 	struct lease *e = lease_find(s, by->key);
 	uint64_t meta, tat, floor, next, ticks = (uint64_t)by->cost * by->terms.price;
 
-	if (e && e->seq == by->terms.seq && e->tokens + by->cost <= by->terms.lease_max) {
+	if (e && e->seq == by->terms.seq && e->tokens + by->cost <= e->owed) {
 		e->tokens += by->cost;
 		e->filled += by->cost;
 		return true;
@@ -271,7 +273,7 @@ bool hot_give(struct taking *by, uint64_t link)
 		hot_thaw(l->hot, &l->slots, hot_index(link), by->key, tat, meta);
 		return false;
 	}
-	floor = hot_floor(&by->terms, by->moment.v, hot_holders(meta));
+	floor = hot_floor(&by->terms, by->moment.v, hot_out(meta));
 	next = max_u64(tat, floor);
 	next = next > floor + ticks ? next - ticks : floor;
 	return cell_cas(pair, tat, meta, next, meta);
@@ -366,12 +368,12 @@ bool limiter_hot(const struct limiter *l, unsigned index, uint64_t now_ns,
 		return false;
 	terms_read(&l->lines[limit], &t);
 	moment_init(&m, &l->lines[limit], &t, now_ns, 0);
-	tat = max_u64(tat, hot_floor(&t, m.v, hot_holders(meta)));
+	tat = max_u64(tat, hot_floor(&t, m.v, hot_out(meta)));
 	end = m.v + (uint64_t)t.burst * t.price;
 	ret_hot->limit = limit;
 	ret_hot->fingerprint = key;
 	ret_hot->shards = hot_holders(meta);
-	ret_hot->may_hold = (uint64_t)hot_holders(meta) * t.lease_max;
+	ret_hot->may_hold = hot_out(meta);
 	ret_hot->remaining = end > tat ? (end - tat) / t.price : 0;
 	return true;
 }

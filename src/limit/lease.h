@@ -26,6 +26,7 @@ struct lease {
 	struct terms_line *line;
 	uint32_t seq; /* of the terms it was taken under */
 	uint32_t tokens;
+	uint32_t owed;     /* of the record's `out`: tokens, and those spent since it was told */
 	uint32_t rest;     /* that the record had left when it was last seen */
 	uint32_t hits;     /* not yet in the counters */
 	uint64_t fresh_ns; /* when the key would have been fresh, seen then */

@@ -222,7 +222,7 @@ static uint64_t hot_tat(const struct limiter *l, const struct terms *t, const st
 	const struct cell *pair = &l->hot[hot_index(link)].pair;
 	uint64_t meta = cell_state(pair);
 
-	return max_u64(cell_key(pair), hot_floor(t, m->v, hot_holders(meta)));
+	return max_u64(cell_key(pair), hot_floor(t, m->v, hot_out(meta)));
 }
 
 static void looking(struct taking *by, const struct limiter *l, uint32_t limit,
@@ -274,7 +274,7 @@ static bool reset_cell(const struct limiter *l, struct cell *c, uint64_t key, ui
 		hot_thaw(l->hot, &l->slots, hot_index(state), key, tat, meta);
 		return false;
 	}
-	return cell_cas(pair, tat, meta, hot_floor(t, m->v, hot_holders(meta)), meta);
+	return cell_cas(pair, tat, meta, hot_floor(t, m->v, hot_out(meta)), meta);
 }
 
 void limiter_reset(struct limiter *l, uint32_t limit, uint64_t fingerprint, uint64_t now_ns)

@@ -9,7 +9,8 @@
  * for every window W, by the clock of the shard that decides: admitted <= burst + rate * W.
  * The algorithm, its proof and its price: docs/limits.md.
  *
- * Times are nanoseconds of the monotonic clock, as the caller reads it.
+ * Times are nanoseconds of the monotonic clock, as the caller reads it; a shard's never goes
+ * back, and may lag that of another.
  */
 #ifndef RINGWAY_LIMIT_LIMITER_H
 #define RINGWAY_LIMIT_LIMITER_H
