@@ -29,17 +29,17 @@ static uint64_t load64(const _Atomic uint64_t *from)
 
 /* As fine as virtual time has room for: a rate that grew TERMS_GROWTH times, or to the
  * highest that there is, fills 62 bits in five years. */
-static unsigned price_log(const struct limit_terms *terms)
+uint32_t terms_price(uint64_t per_period, uint64_t period_ns)
 {
-	unsigned __int128 tokens = (unsigned __int128)terms->tokens * TERMS_GROWTH * WORK_YEARS_S *
-				   NS_PER_S / terms->period_ns;
+	unsigned __int128 tokens =
+		(unsigned __int128)per_period * TERMS_GROWTH * WORK_YEARS_S * NS_PER_S / period_ns;
 	unsigned log = PRICE_MAX_LOG;
 
 	if (tokens > (unsigned __int128)LIMIT_RATE_MAX * WORK_YEARS_S)
 		tokens = (unsigned __int128)LIMIT_RATE_MAX * WORK_YEARS_S;
 	while (log > PRICE_MIN_LOG && tokens << log >> 62)
 		log--;
-	return log;
+	return 1U << log;
 }
 
 struct speed {
@@ -102,7 +102,7 @@ static void write_clock(struct terms_line *line, const struct limit_terms *terms
 	} ns;
 
 	if (fresh) {
-		price = 1U << price_log(terms);
+		price = terms_price(terms->tokens, terms->period_ns);
 		speed = old = speed_of(terms, price);
 	} else {
 		struct terms now;
@@ -205,14 +205,4 @@ uint64_t terms_virtual_lag(const struct terms_line *line, const struct terms *t,
 	 * and its decision counts as made just before. */
 	back = (back >> line->lag_shift) + 1;
 	return back < t->v_then ? t->v_then - (uint64_t)back : 0;
-}
-
-void terms_restart(struct terms_line *line, uint64_t v, uint64_t now_ns)
-{
-	uint32_t seq = atomic_load_explicit(&line->now.seq, memory_order_relaxed);
-
-	begin_change(line, seq);
-	store64(&line->now.v_then, v);
-	store64(&line->now.then_ns, now_ns);
-	atomic_store_explicit(&line->now.seq, seq + 2, memory_order_release);
 }

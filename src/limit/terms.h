@@ -77,8 +77,8 @@ void terms_write(struct terms_line *line, const struct limit_terms *terms, uint1
 bool terms_continue(const struct terms_line *line, const struct limit_terms *terms);
 void terms_public(const struct terms_line *line, struct limit_terms *ret_terms);
 uint64_t terms_virtual_lag(const struct terms_line *line, const struct terms *t, uint64_t now_ns);
-/* Of a bucket: virtual time goes on from here, as of now. For what was saved. */
-void terms_restart(struct terms_line *line, uint64_t v, uint64_t now_ns);
+/* What a token costs in a limit that begins with this rate. */
+uint32_t terms_price(uint64_t tokens, uint64_t period_ns);
 
 static inline uint32_t terms_seq(const struct terms_line *line)
 {

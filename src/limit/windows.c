@@ -388,10 +388,14 @@ void windows_restore(const struct windows *w, struct cell *c, uint64_t key,
 			    .tokens = state->tokens[0],
 			    .kept = (unsigned)min_u64(state->number, WINDOW_KEPT)};
 
-	for (unsigned back = 1; back <= at.kept; back++) {
+	for (unsigned back = 1; back <= WINDOW_KEPT; back++) {
 		int64_t j = at.number - back;
 
-		h->count[j % WINDOW_KEPT] = word_of(j, state->tokens[back]);
+		if (back <= at.kept)
+			h->count[j % WINDOW_KEPT] = word_of(j, state->tokens[back]);
+		else /* before this clock began: counted for longer than it need be */
+			at.tokens = (uint32_t)min_u64(at.tokens + state->tokens[back],
+						      LIMIT_TOKENS_MAX);
 	}
 	cell_cas(c, cell_key(c), cell_state(c), key, pack(at));
 }
