@@ -246,6 +246,60 @@ def test_the_process_is_told_by_its_standard_names():
         assert value(text, "ringway_shard_info", shard="control") == 1
 
 
+def test_limits_tell_what_they_decided():
+    with Ringway("""
+        hello:
+          respond: {body: "hello"}
+          routes: [{path: /few, limits: few}, {path: /free}]
+        """, shards=2, top="limits: {few: {key: ip, rate: 10/m, burst: 5}}") as gateway:
+        seen = [gateway.get("/few").status for _ in range(20)]
+        assert seen == [200] * 5 + [429] * 15
+        assert gateway.get("/free").status == 200
+
+        def decided():
+            text = scrape(gateway)[1]
+            return text if value(text, "ringway_limiter_keys") == 1 else None
+        text = eventually(decided)
+        outcomes = {outcome: value(text, "ringway_limit_decisions_total", limit="few",
+                                   outcome=outcome)
+                    for outcome in ("admitted", "refused", "no_room")}
+        assert outcomes == {"admitted": 5, "refused": 15, "no_room": 0}
+        assert value(text, "ringway_limit_wait_seconds_count") == 15
+        assert 15 < value(text, "ringway_limit_wait_seconds_sum") <= 15 * 6
+        assert value(text, "ringway_requests_total", status_class="4xx") == 15
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="there is no wrk")
+def test_a_hot_key_is_seen_while_it_is_hot():
+    with Ringway("""
+        hello:
+          respond: {body: "hello"}
+          routes: [{path: /, limits: most}]
+        """, shards=2, top="limits: {most: {key: global, rate: 1000000/s, burst: 1000000}}") \
+            as gateway:
+        load = subprocess.Popen(["wrk", "-t1", "-c16", "-d10", f"http://127.0.0.1:{gateway.port}/"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            def is_hot():
+                text = scrape(gateway)[1]
+                return value(text, "ringway_limiter_hot_keys") == 1 and \
+                    value(text, "ringway_limiter_tokens_on_lease") > 0
+            assert eventually(is_hot, 8), scrape(gateway)[1]
+        finally:
+            load.terminate()
+            load.wait()
+        assert eventually(lambda: value(scrape(gateway)[1],
+                                        "ringway_limiter_tokens_on_lease") == 0)
+        _, text = scrape(gateway)
+        assert value(text, "ringway_limiter_over_admitted_tokens_total") == 0
+        assert value(text, "ringway_limiter_stranded_tokens") == 0
+        assert value(text, "ringway_limiter_lease_hits_total") > 0
+        assert value(text, "ringway_limiter_leased_tokens_total") >= \
+            value(text, "ringway_limiter_returned_tokens_total") > 0
+        assert value(text, "ringway_limit_decisions_total") == \
+            value(text, "ringway_requests_total")
+
+
 # The page of documentation
 
 def test_every_metric_is_documented_and_there():
