@@ -42,9 +42,13 @@ bool top_screen_possible(void)
 static bool write_all(const char *bytes, size_t len)
 {
 	while (len) {
+		struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
 		ssize_t n = write(STDOUT_FILENO, bytes, len);
 
-		if (n < 0 && errno != EINTR)
+		/* Somebody else may have made the terminal one that does not wait. */
+		if (n < 0 && errno == EAGAIN)
+			(void)poll(&out, 1, -1);
+		else if (n < 0 && errno != EINTR)
 			return false;
 		if (n > 0) {
 			bytes += n;

@@ -29,9 +29,14 @@ def gateway():
             shop:
               url: "{origin.url}"
               routes:
-                - {{name: orders, path: "/orders"}}
+                - {{name: orders, path: "/orders", limits: generous}}
                 - {{name: rest, path: "/rest/*"}}
-            """, shards=2, top="limits: {per-client: {key: ip, rate: 1000000/s}}") as instance:
+                - {{name: few, path: "/few", limits: strict}}
+            """, shards=2, top="""
+            limits:
+              generous: {key: ip, rate: 1000000/s}
+              strict: {key: ip, rate: 1/h, burst: 5}
+            """) as instance:
         yield instance
 
 
@@ -125,6 +130,34 @@ def test_figures_agree_with_what_clients_saw(gateway):
     assert 0 < busy["cpu_share"] < 1.1
 
 
+def test_limits_agree_with_what_clients_were_told(gateway):
+    child = subprocess.Popen([BINARY, "top", "--instance", gateway.instance, "--json",
+                              "--interval", "200ms"], stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    with gateway.client() as client:
+        told = [client.get("/few").status for _ in range(20)]
+    assert told == [200] * 5 + [429] * 15
+    decisions = admitted = refused = 0
+    for _ in range(50):
+        figures = json.loads(child.stdout.readline())
+        limit = by(figures["limits"], "limit", "strict")
+        decisions += limit["decisions"]
+        admitted += limit["admitted_per_s"] * figures["interval_s"]
+        refused += limit["refused_per_s"] * figures["interval_s"]
+        if decisions == 20:
+            break
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert decisions == 20
+    assert admitted == pytest.approx(5, abs=0.1) and refused == pytest.approx(15, abs=0.1)
+    assert figures["total"]["limit_keys"] >= 1
+    assert figures["total"]["limit_tokens_over_admitted"] == 0
+    done = top(gateway, "--once", "--interval", "100ms", "--view", "limits")
+    assert re.search(r"^strict  ", done.stdout, re.M)
+    assert re.search(r"^keys in use: [1-9]", done.stdout, re.M)
+
+
 def test_every_request_is_counted_once(gateway):
     def requests():
         return sum(shard["requests_total"] for shard in
@@ -157,8 +190,7 @@ def test_json_has_what_is_documented(gateway):
               "out_bytes_per_s"}
     assert set(figures["routes"][0]) == common | {"service", "route"}
     assert by(figures["routes"], "route", None)["service"] is None
-    for limit in figures["limits"]:
-        assert set(limit) == rows["limits"]
+    assert set(figures["limits"][0]) == rows["limits"]
 
 
 # Lines
@@ -175,7 +207,7 @@ def test_once_prints_plain_text_of_80_columns(gateway, view):
     assert all(" " <= letter <= "~" for letter in done.stdout.replace("\n", ""))
     title = {"shards": "SHARD", "routes": "ROUTE", "upstreams": "UPSTREAM", "limits": "LIMIT"}
     at = next(i for i, line in enumerate(lines) if line.lstrip().startswith(title[view] + " "))
-    rows = {"shards": 2, "routes": 2, "upstreams": 1, "limits": 1}
+    rows = {"shards": 2, "routes": 3, "upstreams": 1, "limits": 2}
     assert len(lines) - at - 1 >= rows[view]
 
 
@@ -216,14 +248,15 @@ def test_an_output_that_is_full_is_an_error(gateway):
 class Terminal:
     """`ringway top` on a terminal of its own, and what stands on its screen."""
 
-    def __init__(self, gateway, *arguments, width=80, height=24, env=None):
+    def __init__(self, gateway, *arguments, width=80, height=24, env=None, wrapper=()):
         self.master, slave = pty.openpty()
         self.resize(width, height)
         self.before = termios.tcgetattr(slave)
         self.slave = slave
         env = {**os.environ, "TERM": "xterm", "NO_COLOR": "", **(env or {})}
         self.child = subprocess.Popen(
-            [BINARY, "top", "--instance", gateway.instance, "--interval", "200ms", *arguments],
+            [*wrapper, BINARY, "top", "--instance", gateway.instance, "--interval", "200ms",
+             *arguments],
             stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=env, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         self.raw = b""
@@ -306,6 +339,25 @@ class Terminal:
         return self.child.returncode
 
 
+# A shell as far as needed: a job of its own, which goes on a second after it was stopped.
+SHELL = """
+import os, signal, sys, time
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    _, status = os.waitpid(job, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(1)
+    os.kill(job, signal.SIGCONT)
+"""
+
+
 def test_a_session_on_a_terminal(gateway):
     with Load(gateway, pause_s=0.001), Terminal(gateway) as terminal:
         terminal.shows("SHARD  CPU  CPU%")
@@ -350,6 +402,33 @@ def test_control_c(gateway):
         terminal.shows("SHARD")
         terminal.key(b"\003")
         assert terminal.ends() == -signal.SIGINT
+
+
+def test_stopped_by_the_terminal_and_gone_on(gateway):
+    """The shell has its screen back meanwhile."""
+    with Terminal(gateway, wrapper=("/usr/bin/python3", "-c", SHELL)) as terminal:
+        terminal.shows("SHARD")
+        terminal.key(b"\032")
+        assert eventually(lambda: terminal.read() or terminal.is_alternate is False)
+        assert termios.tcgetattr(terminal.slave) == terminal.before
+        assert eventually(lambda: terminal.read() or terminal.is_alternate)
+        terminal.shows("SHARD")
+        terminal.key(b"q")
+        assert terminal.ends() == 0
+
+
+def test_a_terminal_that_does_not_wait(gateway):
+    with Terminal(gateway, "--view", "shards") as terminal:
+        os.set_blocking(terminal.slave, False)
+        terminal.shows("SHARD")
+        # Whole screens, more than a terminal holds that nobody reads from.
+        for step in range(40):
+            terminal.resize(80 + step % 2, 24)
+            time.sleep(0.02)
+        assert terminal.child.poll() is None
+        terminal.shows("SHARD")
+        terminal.key(b"q")
+        assert terminal.ends() == 0
 
 
 def test_the_size_may_change(gateway):
