@@ -364,6 +364,7 @@ void top_figures_compute(struct top_figures *f, const struct top_sample *then,
 	f->generation = now->generation;
 	f->draining = now->draining;
 	f->connections_max = now->connections_max;
+	f->keys_max = now->keys_max;
 	for (unsigned i = 0; i < ARRAY_LEN(f->names_refused); i++)
 		f->names_refused[i] = now->names_refused[i];
 	sum_routes(then, &all_then);

@@ -274,6 +274,8 @@ static void upstreams_and_limits(void **state UNUSED)
 	/* One shard puts keys in that the other one evicts. */
 	counter_set(&metrics_shard(s->metrics, 0)->block->limiter.inserted, 100);
 	counter_set(&metrics_shard(s->metrics, 1)->block->limiter.evicted, 60);
+	counter_set(&metrics_process(s->metrics)->limit_keys_max, 1000);
+	counter_set(&metrics_process(s->metrics)->limit_windows_max, 200);
 	look(s, S);
 	e = &s->figures.endpoints[s->endpoint];
 	assert_true(about(e->per_s, 100));
@@ -290,6 +292,7 @@ static void upstreams_and_limits(void **state UNUSED)
 	assert_true(about(s->figures.shards[1].admitted_per_s, 75));
 	assert_true(about(s->figures.shards[1].refused_per_s, 25));
 	assert_int_equal(s->figures.keys_in_use, 40);
+	assert_int_equal(s->figures.keys_max, 1200);
 	assert_int_equal(s->figures.keys_leased, 6);
 	assert_int_equal(s->figures.tokens_leased, 22);
 	drop(s);
