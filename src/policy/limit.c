@@ -38,6 +38,7 @@ struct limits_use {
 
 struct limit_held {
 	uint32_t limit;
+	bool coarse;
 	uint64_t fingerprint;
 };
 
@@ -174,11 +175,18 @@ static void take(struct policy_run *run, uint32_t limit, struct span key, uint32
 		     ret_verdict);
 }
 
-static void give(struct policy_run *run, uint32_t limit, uint64_t fingerprint, uint32_t cost,
+static void give(struct policy_run *run, uint32_t limit, bool coarse, uint64_t fingerprint,
+		 uint32_t cost)
+{
+	(coarse ? limiter_give_coarse : limiter_give)(run->at->limiter_shard, limit, fingerprint,
+						      cost, run->at->shard->now_ns);
+}
+
+static void undo(struct policy_run *run, uint32_t limit, uint64_t fingerprint, uint32_t cost,
 		 const struct limit_verdict *v)
 {
 	if (v->outcome == LIMIT_ADMITTED && v->counted)
-		limiter_give(run->at->limiter_shard, limit, fingerprint, cost, run->at->shard->now_ns);
+		give(run, limit, v->coarse, fingerprint, cost);
 }
 
 static void give_back(struct policy_run *run, const struct limits_use *uses,
@@ -188,9 +196,9 @@ static void give_back(struct policy_run *run, const struct limits_use *uses,
 		const struct limit_use *use = &uses->at[len];
 
 		if (use->concurrency != NO_LIMIT)
-			give(run, use->concurrency, taken[len].cap_fingerprint, 1, &taken[len].cap);
+			undo(run, use->concurrency, taken[len].cap_fingerprint, 1, &taken[len].cap);
 		if (use->rate != NO_LIMIT)
-			give(run, use->rate, taken[len].rate_fingerprint, use->config->cost,
+			undo(run, use->rate, taken[len].rate_fingerprint, use->config->cost,
 			     &taken[len].rate);
 	}
 }
@@ -209,7 +217,7 @@ static const struct limit_verdict *take_use(struct policy_run *run, const struct
 		take(run, use->concurrency, key, 1, &taken->cap_fingerprint, &taken->cap);
 		if (taken->cap.outcome != LIMIT_ADMITTED) {
 			if (use->rate != NO_LIMIT)
-				give(run, use->rate, taken->rate_fingerprint, use->config->cost,
+				undo(run, use->rate, taken->rate_fingerprint, use->config->cost,
 				     &taken->rate);
 			return &taken->cap;
 		}
@@ -227,15 +235,15 @@ static bool hold(struct policy_run *run, const struct limits_use *uses, const st
 	for (uint32_t i = 0; i < uses->len; i++)
 		if (uses->at[i].concurrency != NO_LIMIT && taken[i].cap.counted)
 			run->held[run->held_len++] = (struct limit_held){
-				uses->at[i].concurrency, taken[i].cap_fingerprint};
+				uses->at[i].concurrency, taken[i].cap.coarse,
+				taken[i].cap_fingerprint};
 	return true;
 }
 
 static void limit_on_finish(const struct policy *p UNUSED, struct policy_run *run)
 {
 	for (uint32_t i = 0; i < run->held_len; i++)
-		limiter_give(run->at->limiter_shard, run->held[i].limit, run->held[i].fingerprint, 1,
-			     run->at->shard->now_ns);
+		give(run, run->held[i].limit, run->held[i].coarse, run->held[i].fingerprint, 1);
 	run->held_len = 0;
 }
 
