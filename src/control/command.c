@@ -19,14 +19,14 @@ static int run_not_yet(const struct command *c, int len UNUSED, char **arguments
 static const struct command not_yet[] = {
 	{"explain", NULL, NULL, run_not_yet}, {"rollback", NULL, NULL, run_not_yet},
 	{"drain", NULL, NULL, run_not_yet},   {"upgrade", NULL, NULL, run_not_yet},
-	{"limits", NULL, NULL, run_not_yet},  {"doctor", NULL, NULL, run_not_yet},
-	{"cpus", NULL, NULL, run_not_yet},    {"tune", NULL, NULL, run_not_yet},
+	{"doctor", NULL, NULL, run_not_yet},  {"cpus", NULL, NULL, run_not_yet},
+	{"tune", NULL, NULL, run_not_yet},
 };
 
 static const struct command *const commands[] = {
 	&command_run,    &command_check,  &command_proxy,   &command_origin,
-	&command_status, &command_reload, &command_top,     &command_version,
-	&command_help,
+	&command_status, &command_reload, &command_limits,  &command_top,
+	&command_version, &command_help,
 };
 
 const struct command *command_find(const char *name)

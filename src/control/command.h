@@ -40,6 +40,7 @@ extern const struct command command_proxy;
 extern const struct command command_origin;
 extern const struct command command_status;
 extern const struct command command_reload;
+extern const struct command command_limits;
 extern const struct command command_top;
 extern const struct command command_version;
 extern const struct command command_help;

@@ -6,10 +6,13 @@
 static void print_good(const json_t *json)
 {
 	const char *report = json_string_value(json_object_get(json, "report"));
+	const json_t *undone = json_object_get(json, "limits_undone");
 	long long shards = json_integer_value(json_object_get(json, "shards"));
 
 	if (report)
 		fputs(report, stderr); /* warnings */
+	for (size_t i = 0; i < json_array_size(undone); i++)
+		fprintf(stderr, "%s\n", json_string_value(json_array_get(undone, i)));
 	printf("generation %lld on %lld shard%s after %lld ms\n",
 	       (long long)json_integer_value(json_object_get(json, "generation")), shards,
 	       shards == 1 ? "" : "s", (long long)json_integer_value(json_object_get(json, "ms")));

@@ -13,6 +13,7 @@
 
 #include <ringway/proxy/answer.h>
 #include "instance.h"
+#include "live_limits.h"
 #include "scrapes.h"
 
 /* Admin and monitoring are for few: this is what they can hold at a time. */
@@ -128,8 +129,10 @@ static void begin_admin(const struct site *site UNUSED, struct exchange *x)
 			exchange_set_source(x, &source_reload);
 		else
 			wrong_method(x, "POST");
+	} else if (limits_has_path(x->request.path)) {
+		limits_begin(x);
 	} else {
-		answer_problem(x, 404, "there are /status and /reload", NULL, 0);
+		answer_problem(x, 404, "there are /status, /reload and /limits", NULL, 0);
 	}
 }
 

@@ -124,6 +124,7 @@ struct instance {
 	bool reload_again;         /* a signal asked for another meanwhile */
 	bool read_certificates_again;
 	struct scrapes *scrapes;
+	struct list limits_waiters; /* changes that wait for the end of a reload */
 	struct list status_waiters;
 	unsigned status_reports; /* still to come */
 	unsigned swaps_pending;

@@ -364,6 +364,7 @@ static int prepare(struct instance *in)
 	in->monitoring_fd = -1;
 	in->began_unix_us = clock_unix_us();
 	list_init(&in->status_waiters);
+	list_init(&in->limits_waiters);
 	list_init(&in->retired);
 	pthread_mutex_init(&in->names_lock, NULL);
 	sem_init(&in->ended, 0, 0);

@@ -17,6 +17,7 @@
 
 #include <ringway/proxy/answer.h>
 #include "instance.h"
+#include "live_limits.h"
 
 struct reload {
 	struct instance *instance;
@@ -30,6 +31,7 @@ struct reload {
 	char *report;              /* errors and warnings as text */
 	size_t errors;
 	size_t warnings;
+	json_t *undone; /* lines: what was set live, and is not in force any more; may be NULL */
 };
 
 struct retired {
@@ -199,10 +201,10 @@ static void answer(struct reload *r, bool ok, uint64_t took_ms)
 		return;
 	x->source_data = NULL;
 	r->x = NULL;
-	json = ok ? json_pack("{s:b,s:I,s:i,s:I,s:I,s:s}", "ok", 1, "generation",
+	json = ok ? json_pack("{s:b,s:I,s:i,s:I,s:I,s:s,s:O*}", "ok", 1, "generation",
 			      (json_int_t)in->snapshot->generation, "shards", (int)in->shards_len,
 			      "ms", (json_int_t)took_ms, "warnings", (json_int_t)r->warnings,
-			      "report", r->report)
+			      "report", r->report, "limits_undone", r->undone)
 		  : json_pack("{s:b,s:I,s:s}", "ok", 0, "errors", (json_int_t)r->errors, "report",
 			      r->report);
 	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -229,6 +231,7 @@ static void say_failure(const struct reload *r)
 static void end_reload(struct instance *in, struct reload *r)
 {
 	in->reload = NULL;
+	json_decref(r->undone);
 	free(r->report);
 	free(r);
 	if (in->reload_again) {
@@ -238,6 +241,7 @@ static void end_reload(struct instance *in, struct reload *r)
 		in->read_certificates_again = false;
 		reload_certificates(in);
 	}
+	limits_resume(in);
 }
 
 static void finish(struct reload *r, bool ok)
@@ -285,6 +289,8 @@ static void on_built(void *to, const struct mail *mail)
 	old->users = in->shards_len + 1;
 	list_push_back(&in->retired, &old->link);
 	in->snapshot = r->snapshot;
+	if (!r->only_certificates)
+		r->undone = limits_follow_file(in, old->snapshot->config);
 	atomic_store(&in->shared.gate.limit, in->snapshot->config->max_connections);
 	atomic_store(&in->shared.handshakes.limit, in->snapshot->config->client.max_handshakes);
 	in->swaps_pending = in->shards_len;
@@ -408,6 +414,7 @@ void reload_fini(struct instance *in)
 			pthread_join(r->thread, NULL);
 		if (r->snapshot != in->snapshot)
 			snapshot_destroy(r->snapshot);
+		json_decref(r->undone);
 		free(r->report);
 		free(r);
 		in->reload = NULL;

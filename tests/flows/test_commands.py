@@ -200,7 +200,7 @@ def test_an_unknown_command_suggests_the_nearest(written, meant):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["explain", "f", "GET", "/"], ["rollback"], ["drain"], ["upgrade"], ["limits", "list"],
+    ["explain", "f", "GET", "/"], ["rollback"], ["drain"], ["upgrade"],
     ["doctor"], ["cpus"], ["tune", "plan"], ["help", "doctor"], ["run", "--keep-state", "f"],
     ["check", "--routes", "expectations", "f"],
 ], ids=" ".join)

@@ -37,7 +37,7 @@ class Ringway:
     Everything else that a test sets is a flow mapping of one line, `client="body_idle: 1s"`."""
 
     def __init__(self, services, *, top="", gateway="", client="", runtime="", logging="",
-                 log_format="json", shards=1, drain="2s", fd_limit=None, env=None):
+                 log_format="json", shards=1, drain="2s", fd_limit=None, env=None, options=()):
         number = next(_numbers)
         # Short, since the path of a unix socket may be no longer than 107 bytes.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ringway-"))
@@ -46,6 +46,7 @@ class Ringway:
         self.log_path = self.folder / "ringway.log"
         self.socket_path = self.folder / "admin.sock"
         self.fd_limit = fd_limit
+        self.options = options
         self.env = {**os.environ, **(env or {})}
         self._blocks = {"services": services, "top": top}
         self._lines = {
@@ -80,7 +81,8 @@ class Ringway:
         for attempt in range(3):
             self.pick_ports()
             self.write_config()
-            self.process = Process([BINARY, "run", self.config_path], self.folder,
+            self.process = Process([BINARY, "run", self.config_path, *self.options],
+                                   self.folder,
                                    f"run{attempt}", self.env, self._limit_fds)
             if eventually(lambda: not self.process.running() or self.ready(), 15.0) \
                     and self.process.running():
