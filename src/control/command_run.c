@@ -7,11 +7,11 @@
 
 static int run(const struct command *c, int len, char **arguments)
 {
-	const struct process_options options = {.can_reload = true};
+	struct process_options options = {.can_reload = true};
 	const char *path = NULL;
 	const struct argument known[] = {
 		{.name = "FILE", .text = &path, .required = true},
-		{.name = "--keep-state", .not_yet = true},
+		{.name = "--keep-state", .flag = &options.keep_state},
 	};
 	struct config_report report;
 	struct config *config = NULL;
@@ -30,11 +30,15 @@ static int run(const struct command *c, int len, char **arguments)
 const struct command command_run = {
 	.name = "run",
 	.summary = "run the gateway that a file describes",
-	.help = "usage: ringway run FILE\n"
+	.help = "usage: ringway run FILE [--keep-state]\n"
 		"\n"
 		"Runs the gateway in the foreground. Every error of the file is printed, and then\n"
 		"nothing is started. What runs where, and what the limits cost in memory, is\n"
 		"printed at the start.\n"
+		"\n"
+		"  --keep-state     what clients have used of their limits outlives a restart: it\n"
+		"                   is written to a file beside the admin socket after a drain, and\n"
+		"                   taken from there, once, at the next start with this option\n"
 		"\n"
 		"  SIGTERM, SIGINT  no new connections; what is in flight is answered, for at\n"
 		"                   most `runtime.drain`; a second one ends at once\n"

@@ -104,6 +104,7 @@ struct instance {
 	struct certificates *certificates;
 	int lock_fd;
 	uint64_t began_unix_us;
+	bool limits_file_is_loaded; /* and not removed yet */
 
 	struct data_shard *shards;
 	unsigned shards_len;

@@ -71,4 +71,14 @@ void limits_begin(struct exchange *x);
 /* A reload has ended: what waited for it goes on. */
 void limits_resume(struct instance *in);
 
+/* ---- limits_file.c: over a restart, with `run --keep-state` ---- */
+
+/* On main, into a limiter without limits, before a snapshot is made. What is wrong with the
+ * file is said; the start goes on without it. */
+void limits_file_load(struct instance *in, const struct config *config);
+/* The start has succeeded: what was loaded is not to be loaded again. */
+void limits_file_remove(struct instance *in);
+/* After the shards have ended. */
+void limits_file_save(struct instance *in);
+
 #endif

@@ -17,6 +17,7 @@
 #include <ringway/tls/credentials.h>
 
 #include "instance.h"
+#include "live_limits.h"
 #include "scrapes.h"
 
 #define CONTROL_BLOCKS 1024
@@ -390,6 +391,8 @@ static int start(struct instance *in, struct config *config)
 		err = map_private(in, config);
 	}
 	if (!err)
+		limits_file_load(in, config);
+	if (!err)
 		err = counters_create(in, config);
 	if (!err) {
 		in->shards = aligned_alloc(CACHE_LINE, in->shards_len * sizeof(*in->shards));
@@ -413,10 +416,16 @@ static int start(struct instance *in, struct config *config)
 		config_destroy(config);
 		return err;
 	}
+	/* What a file brought along has the terms that it was saved with. */
+	json_decref(limits_follow_file(in, NULL));
 	err = start_workers(in, config);
 	if (!err)
 		err = start_shards(in);
-	return err ? err : certificates_watch(in);
+	if (!err)
+		err = certificates_watch(in);
+	if (!err)
+		limits_file_remove(in);
+	return err;
 }
 
 /* ---- end ---- */
@@ -448,6 +457,9 @@ static void end(struct instance *in)
 	shard_fini(&in->control);
 	for (unsigned i = 0; i < in->shards_len && in->shards; i++)
 		data_shard_fini(&in->shards[i]);
+	/* The leases of all shards have gone back. A start that failed has nothing new to say. */
+	if (in->draining)
+		limits_file_save(in);
 	snapshot_destroy(in->snapshot);
 	certificates_fini(in);
 	/* Contexts of TLS, which go with the snapshots, may have memory in the arenas. */

@@ -201,7 +201,7 @@ def test_an_unknown_command_suggests_the_nearest(written, meant):
 
 @pytest.mark.parametrize("arguments", [
     ["explain", "f", "GET", "/"], ["rollback"], ["drain"], ["upgrade"],
-    ["doctor"], ["cpus"], ["tune", "plan"], ["help", "doctor"], ["run", "--keep-state", "f"],
+    ["doctor"], ["cpus"], ["tune", "plan"], ["help", "doctor"],
     ["check", "--routes", "expectations", "f"],
 ], ids=" ".join)
 def test_what_is_not_built_is_refused_by_name(arguments):

@@ -1,4 +1,4 @@
-"""Limits while they run: seen and changed over the admin socket."""
+"""Limits while they run: seen and changed over the admin socket, and carried over a restart."""
 
 import contextlib
 import http.client
@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -16,7 +17,7 @@ import urllib.parse
 import pytest
 
 from harness.process import eventually, patience
-from harness.ringway import Ringway
+from harness.ringway import Ringway, command
 
 SERVICES = """
     hello:
@@ -34,6 +35,10 @@ def limits(*lines):
 
 def gateway(*lines, services=SERVICES, **options):
     return Ringway(services, top=limits(*(lines or [PER_USER])), **options)
+
+
+def kept(**options):
+    return gateway(options=["--keep-state"], **options)
 
 
 class Unix(http.client.HTTPConnection):
@@ -492,3 +497,231 @@ def test_no_limits_at_all():
     with Ringway("hello: {respond: {body: hi}, routes: [{path: \"/*\"}]}") as ringway:
         assert admin(ringway, "GET", "/limits") == (200, {"limits": []})
         assert ringway.admin("limits", "list").stdout == "no limits\n"
+
+
+# Over a restart
+
+def state_file(ringway):
+    return ringway.folder / "admin.limits"
+
+
+def restart(ringway):
+    ringway.stop()
+    ringway.start()
+
+
+def said_of_state(ringway):
+    """Of all starts and ends so far."""
+    events = [json.loads(line) for line in ringway.process.stderr.splitlines()
+              if line.startswith("{")]
+    return [event["message"] for event in events if event["message"].startswith("limits:")]
+
+
+def test_the_exhausted_stay_so_over_set_reload_and_restart_under_load():
+    with kept(shards=2) as ringway, load(ringway):
+        assert spend(ringway, "alice") == 20
+        assert admin(ringway, "POST", "/limits/per-user", "rate=2/h")[0] == 200
+        assert ask(ringway, "alice") == 429
+        ringway.config_path.write_text(ringway.config_text().replace("rate: 1/h", "rate: 3/h"))
+        assert ringway.admin("reload").returncode == 0
+        assert admin(ringway, "GET", "/limits/per-user")[1]["rate"] == "3/h"
+        assert ask(ringway, "alice") == 429
+        restart(ringway)
+        assert any("keys was loaded" in line or "keys were loaded" in line or
+                   "the state of" in line for line in said_of_state(ringway))
+        assert ask(ringway, "alice") == 429
+        # The terms are the new file's, a live change is not carried over.
+        assert admin(ringway, "GET", "/limits/per-user")[1]["rate"] == "1/h"
+        assert spend(ringway, "carol") == 20
+
+
+def test_the_state_lies_in_a_file_that_nobody_else_reads_and_is_taken_once():
+    with kept() as ringway:
+        path = state_file(ringway)
+        spend(ringway, "alice")
+        assert not path.exists()
+        ringway.stop()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [p.name for p in ringway.folder.glob("*.limits*")] == [path.name]
+        ringway.start()
+        assert not path.exists()
+        assert ask(ringway, "alice") == 429
+        # Killed: there is no file, and what was used is forgotten.
+        ringway.process.kill()
+        assert not path.exists()
+        ringway.start()
+        assert ask(ringway, "alice") == 200
+
+
+def test_without_the_option_nothing_is_written_or_read():
+    with gateway() as ringway:
+        spend(ringway, "alice")
+        ringway.stop()
+        assert not state_file(ringway).exists()
+        state_file(ringway).write_bytes(b"precious")
+        ringway.start()
+        assert ask(ringway, "alice") == 200
+        ringway.stop()
+        assert state_file(ringway).read_bytes() == b"precious"
+        assert said_of_state(ringway) == []
+
+
+def test_a_drain_that_is_cut_short_keeps_the_state_as_well():
+    with kept(drain="300ms") as ringway:
+        spend(ringway, "alice")
+        with ringway.client() as client:
+            client.send(b"GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            time.sleep(0.1)
+            ringway.stop()
+        assert "the drain limit has come" in ringway.process.stderr
+        ringway.start()
+        assert ask(ringway, "alice") == 429
+
+
+def test_limits_that_the_new_file_lacks_go_and_new_terms_count():
+    with kept() as ringway:
+        spend(ringway, "alice")
+        ringway.stop()
+        ringway._blocks["top"] = limits("per-user: {key: \"header:X-User\", rate: 1/h, burst: 25}",
+                                        "other: {key: ip, rate: 1/h, burst: 500}")
+        ringway.write_config(SERVICES.replace("[per-user]", "[per-user, other]"))
+        ringway.start()
+        answer = admin(ringway, "GET", "/limits/per-user")[1]
+        assert (answer["burst"], answer["changed"]) == (25, False)
+        assert spend(ringway, "alice") == 5
+        ringway.stop()
+        ringway._blocks["top"] = ""
+        ringway.write_config(SERVICES.replace(", limits: [per-user]", ""))
+        ringway.start()
+        assert admin(ringway, "GET", "/limits") == (200, {"limits": []})
+        assert spend_nothing(ringway)
+
+
+def spend_nothing(ringway):
+    return all(ask(ringway, "alice") == 200 for _ in range(30))
+
+
+def test_a_start_that_fails_leaves_the_file_for_the_next():
+    with kept() as ringway:
+        spend(ringway, "alice")
+        ringway.stop()
+        with socket.create_server(("127.0.0.1", ringway.port)):
+            done = command("run", "--keep-state", ringway.config_path, cwd=ringway.folder)
+        assert done.returncode == 1
+        assert state_file(ringway).exists()
+        ringway.start()
+        assert ask(ringway, "alice") == 429
+
+
+def damage_cut(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def damage_flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def damage_garbage(path):
+    path.write_bytes(os.urandom(4096))
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+def damage_old(path):
+    past = time.time() - 400 * 86400
+    os.utime(path, (past, past))
+
+
+@pytest.mark.parametrize("damage, words", [
+    (damage_cut, "damaged, or another version's"), (damage_flip, "damaged, or another version's"),
+    (damage_garbage, "damaged, or another version's"),
+    (damage_empty, "damaged, or another version's"), (damage_old, "older than any limit"),
+])
+def test_a_bad_file_is_set_aside(damage, words):
+    with kept() as ringway:
+        path = state_file(ringway)
+        spend(ringway, "alice")
+        ringway.stop()
+        damage(path)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        ringway.start()
+        said = said_of_state(ringway)
+        assert len([line for line in said if "is not loaded, all limits begin fresh" in line]) == 1
+        assert any(words in line for line in said), said
+        assert not path.exists()
+        aside = path.with_name(path.name + ".bad")
+        assert aside.exists() and stat.S_IMODE(aside.stat().st_mode) == mode == 0o600
+        assert ask(ringway, "alice") == 200
+
+
+def trust_mode(path):
+    path.chmod(0o640)
+
+
+def trust_owner(path):
+    os.chown(path, 65534, 65534)
+
+
+def trust_link(path):
+    real = path.with_name("real")
+    path.rename(real)
+    path.symlink_to(real)
+
+
+def trust_second_name(path):
+    os.link(path, path.with_name("second"))
+
+
+def trust_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def trust_fifo(path):
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (trust_mode, "its mode is not 0600"), (trust_owner, "another user"),
+    (trust_link, "a symbolic link"), (trust_second_name, "a second name"),
+    (trust_folder, "no regular file"), (trust_fifo, "no regular file"),
+])
+def test_a_file_that_is_not_trusted_is_not_read(spoil, words):
+    if spoil is trust_owner and os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    with kept() as ringway:
+        path = state_file(ringway)
+        spend(ringway, "alice")
+        ringway.stop()
+        spoil(path)
+        before = path.lstat().st_ino
+        ringway.start()
+        said = said_of_state(ringway)
+        assert any("is not loaded" in line and words in line for line in said), said
+        assert path.lstat().st_ino == before
+        assert ask(ringway, "alice") == 200
+        spend(ringway, "alice")
+        ringway.stop()
+        if spoil is trust_folder:
+            assert "their state is not kept" in ringway.process.stderr
+            return
+        # What was saved takes its place, and touches nothing else.
+        assert stat.S_ISREG(path.lstat().st_mode) and stat.S_IMODE(path.lstat().st_mode) == 0o600
+        assert path.lstat().st_uid == os.geteuid()
+        ringway.start()
+        assert ask(ringway, "alice") == 429
+
+
+def test_a_folder_that_cannot_be_written_is_told():
+    with kept() as ringway:
+        # Not even root can do it: the new file's name is taken by a folder with something in it.
+        (ringway.folder / "admin.limits.new" / "x").mkdir(parents=True)
+        spend(ringway, "alice")
+        ringway.stop()
+        assert "limits: their state is not kept" in ringway.process.stderr
+        assert not state_file(ringway).exists()

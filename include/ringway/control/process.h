@@ -14,6 +14,7 @@ struct process_options {
 	/* What the listeners are for; NULL: the proxy. */
 	const struct site *site;
 	bool quiet; /* no banner */
+	bool keep_state; /* of the limits, in a file from one process to the next */
 };
 
 /* Runs in the foreground until it is told to end. The config is the callee's. Returns the
