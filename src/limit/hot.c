@@ -19,7 +19,8 @@ bool hot_record_take(struct hot_record *records, uint64_t key, struct span bytes
 		uint64_t meta = cell_state(&r->pair), tat = cell_key(&r->pair);
 
 		if (hot_state(meta) != HOT_FREE ||
-		    !cell_cas(&r->pair, tat, meta, 0, hot_meta(HOT_SETUP, 0, 0, hot_generation(meta))))
+		    !cell_cas(&r->pair, tat, meta, 0,
+			      hot_meta(HOT_SETUP, 0, 0, hot_generation(meta))))
 			continue;
 		atomic_store_explicit(&r->fingerprint, key, memory_order_relaxed);
 		for (unsigned w = 0; w < ARRAY_LEN(copy.words); w++)

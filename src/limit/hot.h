@@ -45,9 +45,11 @@ static inline enum hot_state hot_state(uint64_t meta)
 	return (enum hot_state)(meta & 3);
 }
 
+#define HOT_HOLDERS_MAX 0x3ff
+
 static inline unsigned hot_holders(uint64_t meta)
 {
-	return meta >> 2 & 0x3ff;
+	return meta >> 2 & HOT_HOLDERS_MAX;
 }
 
 static inline uint32_t hot_out(uint64_t meta)

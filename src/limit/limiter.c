@@ -53,7 +53,8 @@ int limiter_create(const struct limiter_size *size, void *memory, const uint8_t 
 	struct limiter *l;
 
 	must(memory && seed);
-	if (size->shards == 0 || (uintptr_t)memory % 4096)
+	/* As many holders as a record can count. */
+	if (size->shards == 0 || size->shards > HOT_HOLDERS_MAX || (uintptr_t)memory % 4096)
 		return -EINVAL;
 	l = calloc(1, sizeof(*l));
 	if (!l)

@@ -1,5 +1,22 @@
 #include "slots.h"
 
+struct cell *slots_find_anywhere(const struct slots *t, uint64_t key, uint64_t *ret_state)
+{
+	struct slots_path path;
+
+	slots_path(t, key, &path);
+	for (unsigned i = 0; i < 2 * SLOTS_BUCKET; i++) {
+		struct cell *c = slots_at(&path, i);
+
+		if (cell_key(c) == key) {
+			*ret_state = cell_state(c);
+			if (likely(!(*ret_state & SLOT_PENDING)))
+				return c;
+		}
+	}
+	return NULL;
+}
+
 struct scan {
 	struct cell *live, *lowest;
 	uint64_t live_state, lowest_state;
@@ -51,6 +68,12 @@ static uint64_t nonce(struct slots_claim *claim)
 	return SLOT_PENDING | (*claim->next_nonce)++;
 }
 
+static void pended(struct slots_claim *claim, struct cell *c, uint64_t state)
+{
+	claim->cell = claim->mine = c;
+	claim->state = claim->mine_state = state;
+}
+
 static void raise_horizon(struct slots *t, uint64_t now_ns)
 {
 	uint64_t was = atomic_load_explicit(t->horizon_ns, memory_order_acquire);
@@ -75,8 +98,7 @@ static bool pend_idle(struct slots *t, const struct slots_path *path, uint64_t k
 		raise_horizon(t, claim->now_ns);
 		mine = nonce(claim);
 		if (cell_cas(c, found, state, key, mine)) {
-			claim->cell = c;
-			claim->state = mine;
+			pended(claim, c, mine);
 			claim->evicted = true;
 		}
 		return true;
@@ -93,10 +115,8 @@ static enum slots_step pend(struct slots *t, const struct slots_path *path, cons
 	if (c) {
 		uint64_t mine = nonce(claim);
 
-		if (cell_cas(c, 0, 0, key, mine)) {
-			claim->cell = c;
-			claim->state = mine;
-		}
+		if (cell_cas(c, 0, 0, key, mine))
+			pended(claim, c, mine);
 		return SLOTS_AGAIN;
 	}
 	return pend_idle(t, path, key, claim) ? SLOTS_AGAIN : SLOTS_FULL;
@@ -112,6 +132,8 @@ enum slots_step slots_claim(struct slots *t, uint64_t key, struct slots_claim *c
 	slots_path(t, key, &path);
 	scan_path(&path, key, &s);
 	if (s.live) {
+		if (claim->mine)
+			cell_cas(claim->mine, key, claim->mine_state, 0, 0);
 		*ret_cell = s.live;
 		*ret_state = s.live_state;
 		return SLOTS_LIVE;

@@ -21,6 +21,9 @@
  * gone on; pending, it took j away, which fails or makes J's last swap fail. The nonce never
  * comes back, so no swap mistakes a later pending for the one that it saw.
  *
+ * A shard that finds the key live takes its own pending cell away, in case it came too late
+ * to be seen.
+ *
  * Nobody waits: each failed swap is another shard's step forward, and what a sleeping shard
  * left pending is finished or overwritten by whoever wants the key. `horizon_ns` is the
  * latest clock by which a key was found idle and overwritten: a key that is inserted counts
@@ -58,17 +61,27 @@ struct slots_path {
 	unsigned start;
 };
 
+static inline size_t slots_first(const struct slots *t, uint64_t key)
+{
+	return (key >> 32) * t->buckets >> 32;
+}
+
+static inline unsigned slots_start(uint64_t key)
+{
+	return (unsigned)(key >> 11) % SLOTS_LINES * SLOTS_LINE;
+}
+
 static inline void slots_path(const struct slots *t, uint64_t key, struct slots_path *p)
 {
 	uint64_t mixed = (key ^ key >> 29) * 0x9e3779b97f4a7c15;
-	uint32_t first = (uint32_t)((key >> 32) * t->buckets >> 32);
+	uint32_t first = (uint32_t)slots_first(t, key);
 	uint32_t second = (uint32_t)((mixed >> 32) * t->buckets >> 32);
 
 	if (second == first)
 		second = first + 1 == t->buckets ? 0 : first + 1;
 	p->bucket[0] = t->cells + (size_t)first * SLOTS_BUCKET;
 	p->bucket[1] = t->cells + (size_t)second * SLOTS_BUCKET;
-	p->start = (unsigned)(key >> 11) % SLOTS_LINES * SLOTS_LINE;
+	p->start = slots_start(key);
 }
 
 static inline struct cell *slots_at(const struct slots_path *p, unsigned place)
@@ -77,21 +90,21 @@ static inline struct cell *slots_at(const struct slots_path *p, unsigned place)
 }
 
 /* The live cell and its state as it was a moment ago; NULL: none was seen. */
+struct cell *slots_find_anywhere(const struct slots *t, uint64_t key, uint64_t *ret_state);
+
+/* The same; most keys lie in the line that they prefer. */
 static inline struct cell *slots_find(const struct slots *t, uint64_t key, uint64_t *ret_state)
 {
-	struct slots_path path;
+	struct cell *c = t->cells + slots_first(t, key) * SLOTS_BUCKET + slots_start(key);
 
-	slots_path(t, key, &path);
-	for (unsigned i = 0; i < 2 * SLOTS_BUCKET; i++) {
-		struct cell *c = slots_at(&path, i);
-
+	for (unsigned i = 0; i < SLOTS_LINE; i++, c++) {
 		if (cell_key(c) == key) {
 			*ret_state = cell_state(c);
 			if (likely(!(*ret_state & SLOT_PENDING)))
 				return c;
 		}
 	}
-	return NULL;
+	return slots_find_anywhere(t, key, ret_state);
 }
 
 /* Whether a cell's key may be forgotten at no loss. */
@@ -105,6 +118,8 @@ struct slots_claim {
 	uint64_t *next_nonce; /* the shard's */
 	struct cell *cell;    /* that is known to be pending, or NULL */
 	uint64_t state;
+	struct cell *mine; /* that this one made pending last */
+	uint64_t mine_state;
 	bool evicted; /* by the last step */
 };
 

@@ -55,49 +55,47 @@ static void no_room(struct taking *by, struct limit_verdict *verdict)
 	}
 }
 
-/* Inserts the key. False: somebody was faster at something, look again. */
-static bool take_fresh(struct taking *by, struct slots_claim *claim, struct limit_verdict *verdict)
-{
-	struct limiter *l = by->shard->limiter;
-	uint64_t state, unused, next;
-	struct cell *c;
-
-	switch (slots_claim(&l->slots, by->key, claim, &c, &state)) {
-	case SLOTS_READY:
-		unused = unused_since_horizon(l, by->line, &by->terms, by->now_ns);
-		/* Refused by a clock that lags: the cell is there then, unused. */
-		if (!state_take(&by->terms, &by->moment, unused, by->cost, &next, verdict))
-			next = unused;
-		if (!cell_cas(c, by->key, state, by->key, next))
-			break;
-		verdict->counted = verdict->outcome == LIMIT_ADMITTED;
-		count_up(&by->shard->inserted, 1);
-		return true;
-	case SLOTS_FULL: no_room(by, verdict); return true;
-	case SLOTS_AGAIN:
-		if (claim->evicted)
-			count_up(&by->shard->evicted, 1);
-		return false;
-	case SLOTS_LIVE: break;
-	}
-	count_up(&by->shard->retries, 1);
-	return false;
-}
-
-static void take_slot(struct taking *by, struct span bytes, struct limit_verdict *verdict)
+/* Inserts the key with the decision made. False: somebody else inserted it. */
+static __attribute__((noinline)) bool insert(struct taking *by, struct limit_verdict *verdict)
 {
 	struct limiter *l = by->shard->limiter;
 	struct slots_claim claim = {.is_idle = is_idle,
 				    .asker = by,
 				    .now_ns = by->now_ns,
 				    .next_nonce = &by->shard->next_nonce};
+	uint64_t state, unused, next;
+	struct cell *c;
+
+	for (;;) {
+		switch (slots_claim(&l->slots, by->key, &claim, &c, &state)) {
+		case SLOTS_READY:
+			unused = unused_since_horizon(l, by->line, &by->terms, by->now_ns);
+			/* Refused by a clock that lags: the cell is there then, unused. */
+			if (!state_take(&by->terms, &by->moment, unused, by->cost, &next, verdict))
+				next = unused;
+			if (!cell_cas(c, by->key, state, by->key, next))
+				break;
+			verdict->counted = verdict->outcome == LIMIT_ADMITTED;
+			count_up(&by->shard->inserted, 1);
+			return true;
+		case SLOTS_FULL: no_room(by, verdict); return true;
+		case SLOTS_AGAIN: count_up(&by->shard->evicted, claim.evicted); continue;
+		case SLOTS_LIVE: return false;
+		}
+		count_up(&by->shard->retries, 1);
+	}
+}
+
+static inline void take_slot(struct taking *by, struct span bytes, struct limit_verdict *verdict)
+{
+	struct limiter *l = by->shard->limiter;
 	uint64_t state, next;
 
 	for (;;) {
 		struct cell *c = slots_find(&l->slots, by->key, &state);
 
 		if (unlikely(!c)) {
-			if (take_fresh(by, &claim, verdict))
+			if (insert(by, verdict))
 				return;
 			continue;
 		}

@@ -253,31 +253,8 @@ static void no_room(struct taking *by, struct limit_verdict *verdict)
 	}
 }
 
-static bool take_fresh(struct taking *by, struct slots_claim *claim, struct limit_verdict *verdict)
-{
-	struct windows *w = &by->shard->limiter->windows;
-	uint64_t state;
-	struct cell *c;
-
-	switch (slots_claim(&w->slots, by->key, claim, &c, &state)) {
-	case SLOTS_READY:
-		/* Live and unused; the decision is the next step's. */
-		if (clear(history_of(w, c), c, by->key, state) &&
-		    cell_cas(c, by->key, state, by->key, unused(by)))
-			count_up(&by->shard->inserted, 1);
-		return false;
-	case SLOTS_FULL: no_room(by, verdict); return true;
-	case SLOTS_AGAIN:
-		if (claim->evicted)
-			count_up(&by->shard->evicted, 1);
-		return false;
-	case SLOTS_LIVE: break;
-	}
-	count_up(&by->shard->retries, 1);
-	return false;
-}
-
-void windows_take(struct taking *by, struct limit_verdict *verdict)
+/* True: the decision is made; else the key is there now, perhaps unused. */
+static bool insert(struct taking *by, struct limit_verdict *verdict)
 {
 	struct windows *w = &by->shard->limiter->windows;
 	struct slots_claim claim = {.is_idle = is_idle,
@@ -285,12 +262,34 @@ void windows_take(struct taking *by, struct limit_verdict *verdict)
 				    .now_ns = by->now_ns,
 				    .next_nonce = &by->shard->next_nonce};
 	uint64_t state;
+	struct cell *c;
+
+	for (;;) {
+		switch (slots_claim(&w->slots, by->key, &claim, &c, &state)) {
+		case SLOTS_READY:
+			if (!clear(history_of(w, c), c, by->key, state) ||
+			    !cell_cas(c, by->key, state, by->key, unused(by)))
+				break;
+			count_up(&by->shard->inserted, 1);
+			return false;
+		case SLOTS_FULL: no_room(by, verdict); return true;
+		case SLOTS_AGAIN: count_up(&by->shard->evicted, claim.evicted); continue;
+		case SLOTS_LIVE: return false;
+		}
+		count_up(&by->shard->retries, 1);
+	}
+}
+
+void windows_take(struct taking *by, struct limit_verdict *verdict)
+{
+	struct windows *w = &by->shard->limiter->windows;
+	uint64_t state;
 
 	for (;;) {
 		struct cell *c = slots_find(&w->slots, by->key, &state);
 
 		if (unlikely(!c)) {
-			if (take_fresh(by, &claim, verdict))
+			if (insert(by, verdict))
 				return;
 			continue;
 		}
