@@ -155,11 +155,12 @@ class Scraper(threading.Thread):
 
 
 def figures(sock, task):
-	"""Requests so far and CPU time of the shard in ns. Read the same way in all windows."""
+	"""Requests and turns so far, and CPU time of the shard in ns. Read the same way in all
+	windows."""
 	text = ask(sock, "/metrics")
-	requests = re.search(r'^ringway_shard_requests_total\{shard="0"\} (\d+)$', text, re.M)
-	ran_ns = (task / "schedstat").read_text().split()[0]
-	return int(requests[1]), int(ran_ns)
+	requests, turns = (int(re.search(rf'^ringway_shard_{name}_total\{{shard="0"\}} (\d+)$',
+	                                 text, re.M)[1]) for name in ("requests", "turns"))
+	return requests, turns, int((task / "schedstat").read_text().split()[0])
 
 
 def can_count():
@@ -171,8 +172,9 @@ def can_count():
 
 
 def window(sock, task, seconds, count_instructions):
-	"""Cost of one request: thousand instructions of the CPU, or us of the thread; and req/s."""
-	began, (requests, ran) = time.monotonic(), figures(sock, task)
+	"""Cost of one request: thousand instructions of the CPU, or us of the thread; turns of the
+	shard per request; requests per second."""
+	began, (requests, turns, ran) = time.monotonic(), figures(sock, task)
 	if count_instructions:
 		done = subprocess.run(["perf", "stat", "-C", str(SHARD_CPU), "-x", ";", "-e",
 		                       "instructions", "sleep", str(seconds)],
@@ -180,11 +182,13 @@ def window(sock, task, seconds, count_instructions):
 		instructions = int(done.stderr.split(";")[0])
 	else:
 		time.sleep(seconds)
-	took, (requests_now, ran_now) = time.monotonic() - began, figures(sock, task)
-	rate = (requests_now - requests) / took
+	took, (requests_now, turns_now, ran_now) = time.monotonic() - began, figures(sock, task)
+	requests, turns = requests_now - requests, turns_now - turns
 	if count_instructions:
-		return instructions / 1000 / (rate * seconds), rate
-	return (ran_now - ran) / 1000 / (requests_now - requests), rate
+		cost = instructions / 1000 / (requests / took * seconds)
+	else:
+		cost = (ran_now - ran) / 1000 / requests
+	return cost, turns / requests, requests / took
 
 
 def measure(options, folder):
@@ -209,7 +213,7 @@ def measure(options, folder):
 			preexec_fn=lambda: os.sched_setaffinity(0, {OTHER_CPU}))
 		scraper = Scraper(metrics_port, 0.1)
 		scraper.start()
-		costs, rates = {False: [], True: []}, []
+		costs, turns, rates = {False: [], True: []}, {False: [], True: []}, []
 		scraped_s = 0.0
 		try:
 			time.sleep(1)
@@ -219,9 +223,10 @@ def measure(options, folder):
 					(scraper.on.set if on else scraper.on.clear)()
 					time.sleep(0.3)
 					began = time.monotonic()
-					cost, rate = window(reader, task, options.window, instructions)
+					cost, per_request, rate = window(reader, task, options.window, instructions)
 					scraped_s += (time.monotonic() - began + 0.3) if on else 0
 					costs[on].append(cost)
+					turns[on].append(per_request)
 					rates.append(rate)
 					if scraper.fault:
 						raise Broken(f"a scrape failed: {scraper.fault}")
@@ -237,6 +242,7 @@ def measure(options, folder):
 	        "scrapes_per_s": scraper.count / scraped_s, "scrape_longest_ms": 1e3 * scraper.longest_s,
 	        "build_ms": 1e3 * build_s, "requests_per_s": statistics.median(rates),
 	        "off": statistics.median(costs[False]), "on": statistics.median(costs[True]),
+	        "turns_off": statistics.median(turns[False]), "turns_on": statistics.median(turns[True]),
 	        "change_percent": statistics.median(changes), "quartiles_percent": [low, high],
 	        "load_average": os.getloadavg()[0]}
 
@@ -264,6 +270,7 @@ def main():
 	      f"{r['build_ms']:.2f} ms, slowest scrape {r['scrape_longest_ms']:.0f} ms")
 	print(f"{r['requests_per_s']:.0f} req/s; {r['unit']} per request on the shard: "
 	      f"{r['off']:.3f} without, {r['on']:.3f} with scrapes")
+	print(f"turns of the shard per request: {r['turns_off']:.3f} without, {r['turns_on']:.3f} with")
 	print(f"change: {r['change_percent']:+.2f}% (median of {options.pairs} pairs; quartiles "
 	      f"{r['quartiles_percent'][0]:+.2f}% to {r['quartiles_percent'][1]:+.2f}%); "
 	      f"load average {r['load_average']:.1f}")
