@@ -45,6 +45,7 @@ struct plan {
 	uint64_t lag_most_ns;
 	uint64_t on_ns, off_ns; /* load comes and goes */
 	enum limit_upkeep upkeep;
+	bool has_tides;           /* below the rate, so that leases are full; none; a flood */
 	unsigned changes, resets; /* about so many in a run */
 	uint64_t stall_ns;
 };
@@ -68,6 +69,14 @@ static const struct plan plans[] = {
 	 .off_ns = 15 * NS_PER_MS},
 	{"storms, clocks that lag, load that moves", SPREAD_MOVING, 2, true, 2, 30,
 	 .lag_most_ns = 5 * NS_PER_MS, .on_ns = 45 * NS_PER_MS, .off_ns = 25 * NS_PER_MS},
+	{"a hot key in tides", SPREAD_EVEN, 1, true, 1, 1, .has_tides = true},
+	{"a hot key in tides, clocks that lag", SPREAD_EVEN, 1, true, 1, 1,
+	 .lag_most_ns = 5 * NS_PER_MS, .has_tides = true},
+	{"a hot key in tides, upkeep that is missing", SPREAD_SKEWED, 1, true, 3, 1,
+	 .upkeep = LIMIT_UPKEEP_MISSING, .has_tides = true},
+	{"a hot key in tides, other terms meanwhile", SPREAD_EVEN, 1, true, 1, 1, .changes = 8,
+	 .has_tides = true},
+	{"a hot key in tides, resets", SPREAD_EVEN, 1, true, 1, 1, .resets = 8, .has_tides = true},
 	{"upkeep that is late", SPREAD_EVEN, 1, true, 1, 1, .on_ns = 25 * NS_PER_MS,
 	 .off_ns = 25 * NS_PER_MS, .upkeep = LIMIT_UPKEEP_LATE},
 	{"upkeep that is missing", SPREAD_MOVING, 1, true, 1, 1, .on_ns = 35 * NS_PER_MS,
@@ -89,7 +98,7 @@ static const struct plan *plan;
 static unsigned runs, runs_with_leases; /* of the plan */
 static struct limit_world w;
 
-static struct limit_terms random_terms(bool is_hot)
+static struct limit_terms random_terms(bool is_hot, bool refills_soon)
 {
 	static const struct {
 		uint64_t tokens, period_ns;
@@ -102,13 +111,20 @@ static struct limit_terms random_terms(bool is_hot)
 			      hot_bursts[] = {2000, 20000, 200000, LIMIT_TOKENS_MAX};
 	size_t rate = limit_world_chance(&w, is_hot ? ARRAY_LEN(hot_rates) : ARRAY_LEN(rates));
 
-	return (struct limit_terms){
+	struct limit_terms terms = {
 		.algorithm = LIMIT_TOKEN_BUCKET,
 		.tokens = is_hot ? hot_rates[rate].tokens : rates[rate].tokens,
 		.period_ns = is_hot ? hot_rates[rate].period_ns : rates[rate].period_ns,
 		.burst = is_hot ? hot_bursts[limit_world_chance(&w, ARRAY_LEN(hot_bursts))]
 				: bursts[limit_world_chance(&w, ARRAY_LEN(bursts))],
 	};
+
+	if (refills_soon) {
+		terms.tokens = 100000 + limit_world_chance(&w, 900000);
+		terms.period_ns = NS_PER_S;
+		terms.burst = terms.tokens / (200 + limit_world_chance(&w, 300)) + 600;
+	}
+	return terms;
 }
 
 static unsigned pick_shard(enum spread spread, uint64_t seed)
@@ -145,6 +161,19 @@ static bool is_off(void)
 	return plan->off_ns && w.now_ns % (plan->on_ns + plan->off_ns) >= plan->on_ns;
 }
 
+/* The one load by which a bucket that refills while tokens of it are on lease shows: what is
+ * on lease is not spent before the bucket is full again, and then all of both is. */
+static uint64_t tide_gap_ns(const struct limit_terms *terms)
+{
+	uint64_t token_ns = terms->period_ns / terms->tokens, at = w.now_ns % (30 * NS_PER_MS);
+
+	if (at < 20 * NS_PER_MS)
+		return token_ns * 5 / 2 * plan->cost_most;
+	if (at < 28 * NS_PER_MS)
+		limit_world_pass(&w, 28 * NS_PER_MS - at);
+	return token_ns / 8 + 1;
+}
+
 static void stall_one(void)
 {
 	unsigned from = (unsigned)limit_world_chance(&w, w.shards), i = from;
@@ -169,7 +198,7 @@ static void run_plan(uint64_t seed)
 	limit_world_open(&w, seed, &size);
 	w.lag_most_ns = plan->lag_most_ns;
 	w.upkeep = plan->upkeep;
-	terms[0] = random_terms(plan->is_hot);
+	terms[0] = random_terms(plan->is_hot, plan->has_tides);
 	limit = limit_world_limit(&w, "limit", terms);
 	/* Between two instants, on average; not so slow that all load is a single trickle. */
 	gap_ns = terms[0].period_ns * (plan->batch_most / 2 + 1) * (plan->cost_most / 2 + 1) /
@@ -177,6 +206,8 @@ static void run_plan(uint64_t seed)
 	gap_ns = max_u64(min_u64(gap_ns, 400 * NS_PER_MS), 200);
 	stall_at = DECISIONS / plan->batch_most / 4;
 	for (uint64_t i = 0; i < DECISIONS / plan->batch_most; i++) {
+		if (plan->has_tides)
+			gap_ns = tide_gap_ns(&terms[count - 1]);
 		limit_world_pass(&w, limit_world_chance(&w, gap_ns));
 		while (is_off())
 			limit_world_pass(&w, NS_PER_MS);
@@ -184,7 +215,7 @@ static void run_plan(uint64_t seed)
 			stall_one();
 		if (plan->changes && count < CHANGES_MOST &&
 		    limit_world_chance(&w, DECISIONS / plan->batch_most / plan->changes) == 0) {
-			terms[count] = random_terms(plan->is_hot);
+			terms[count] = random_terms(plan->is_hot, plan->has_tides);
 			limit_world_set(&w, limit, &terms[count], count);
 			count++;
 		}
@@ -352,7 +383,7 @@ static void run_told(uint64_t seed)
 	uint32_t limit, cost;
 
 	limit_world_open(&w, seed, &size);
-	terms = random_terms(false);
+	terms = random_terms(false, false);
 	terms.burst = 1 + limit_world_chance(&w, 6);
 	limit = limit_world_limit(&w, "limit", &terms);
 	for (unsigned i = 0; i < 300; i++) {
