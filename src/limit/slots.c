@@ -157,6 +157,22 @@ enum slots_step slots_claim(struct slots *t, uint64_t key, struct slots_claim *c
 	return SLOTS_READY;
 }
 
+bool slots_clear(struct slots *t, uint64_t key)
+{
+	struct slots_path path;
+	struct scan s;
+
+	slots_path(t, key, &path);
+	for (;;) {
+		scan_path(&path, key, &s);
+		if (s.live || !s.lowest)
+			return !s.live;
+		cell_cas(s.lowest, key, s.lowest_state, 0, 0);
+		for (unsigned i = 0; i < s.higher; i++)
+			cell_cas(s.higher_cell[i], key, s.higher_state[i], 0, 0);
+	}
+}
+
 uint32_t slots_buckets(uint32_t keys, unsigned percent)
 {
 	uint64_t cells = ((uint64_t)keys * 100 + percent - 1) / percent;

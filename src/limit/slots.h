@@ -133,6 +133,10 @@ enum slots_step {
 enum slots_step slots_claim(struct slots *t, uint64_t key, struct slots_claim *claim,
 			    struct cell **ret_cell, uint64_t *ret_state);
 
+/* For who has counted the key elsewhere, for want of room: takes pending cells of it away, so
+ * that none becomes live whose maker looked there before. False: one is live. */
+bool slots_clear(struct slots *t, uint64_t key);
+
 /* Room for that many keys at `percent` of load, in whole buckets. */
 uint32_t slots_buckets(uint32_t keys, unsigned percent);
 

@@ -25,25 +25,62 @@ static bool is_idle(const void *asker, uint64_t key, uint64_t state)
 	return state_is_idle(&t, &m, state);
 }
 
-static void no_room(struct taking *by, struct limit_verdict *verdict)
+/* ---- keys for which there is no room ----
+ *
+ * A key that is counted in a cell that it shares must not have a cell of its own as well: it
+ * could use up both. So who counts there looks afterwards for a cell of the key, takes
+ * pending ones away, and begins again if one is live; and who inserts a key looks at the shared
+ * cell between pending and live. Whoever comes second sees the other.
+ */
+
+static struct cell *coarse_cell(const struct taking *by)
 {
 	struct limiter *l = by->shard->limiter;
-	struct cell *c = l->coarse + (size_t)(by->line - l->lines) * COARSE_CELLS +
-			 by->key / FINGERPRINT_MIN % COARSE_CELLS;
-	uint64_t mark = MARK_COARSE | by->terms.lane, key, state, next;
 
-	count_up(&by->shard->no_room, 1);
-	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
-	if (by->terms.on_full != LIMIT_FULL_COARSE)
-		return;
-	verdict->coarse = true;
+	return l->coarse + (size_t)(by->line - l->lines) * COARSE_CELLS +
+	       by->key / FINGERPRINT_MIN % COARSE_CELLS;
+}
+
+static uint64_t coarse_mark(const struct taking *by)
+{
+	return MARK_COARSE | by->terms.lane;
+}
+
+/* What has been used in the shared cell; 0: nothing, in this life of the limit. */
+static uint64_t coarse_used(const struct taking *by)
+{
+	const struct cell *c = coarse_cell(by);
+	uint64_t state = cell_state(c);
+
+	return cell_key(c) == coarse_mark(by) ? state : 0;
+}
+
+static bool give_cell(struct taking *by, struct cell *c, uint64_t key, uint64_t state);
+
+static void give_coarse(struct taking *by)
+{
+	struct cell *c = coarse_cell(by);
+	uint64_t mark = coarse_mark(by);
+
+	while (cell_key(c) == mark && !give_cell(by, c, mark, cell_state(c)))
+		count_up(&by->shard->retries, 1);
+}
+
+static void take_coarse(struct taking *by, struct limit_verdict *verdict)
+{
+	struct cell *c = coarse_cell(by);
+	uint64_t mark = coarse_mark(by), key, state, next;
+
 	for (;;) {
-		uint64_t used;
+		/* The key may have had a cell of its own until somebody forgot it, by a clock
+		 * that is ahead of this one. */
+		uint64_t used = unused_since_horizon(by->shard->limiter, by->line, &by->terms,
+						     by->now_ns);
 
 		key = cell_key(c);
-		state = used = cell_state(c);
-		if (key != mark) /* of the limit's former life, or of none */
-			used = unused_since_horizon(l, by->line, &by->terms, by->now_ns);
+		state = cell_state(c);
+		if (key == mark) /* else of the limit's former life, or of none */
+			used = max_u64(used, state);
 		if (!state_take(&by->terms, &by->moment, used, by->cost, &next, verdict)) {
 			if (cell_is(c, key, state))
 				return;
@@ -55,6 +92,39 @@ static void no_room(struct taking *by, struct limit_verdict *verdict)
 	}
 }
 
+/* False: the key has a cell of its own meanwhile. */
+static bool no_room(struct taking *by, struct limit_verdict *verdict)
+{
+	count_up(&by->shard->no_room, 1);
+	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
+	if (by->terms.on_full != LIMIT_FULL_COARSE)
+		return true;
+	verdict->coarse = true;
+	take_coarse(by, verdict);
+	if (!verdict->counted || slots_clear(&by->shard->limiter->slots, by->key))
+		return true;
+	/* Tokens are left there rather than given back, since others may have taken meanwhile. */
+	if (by->terms.algorithm == LIMIT_CONCURRENCY)
+		give_coarse(by);
+	verdict->counted = verdict->coarse = false;
+	return false;
+}
+
+/* ---- */
+
+/* What a key begins with. *ret_elsewhere: it has to go on where it is counted already. */
+static uint64_t first_state(const struct taking *by, bool *ret_elsewhere)
+{
+	uint64_t unused = unused_since_horizon(by->shard->limiter, by->line, &by->terms,
+					       by->now_ns);
+	uint64_t used = by->terms.on_full == LIMIT_FULL_COARSE ? coarse_used(by) : 0;
+
+	/* What is in flight will be given back there. */
+	*ret_elsewhere = by->terms.algorithm == LIMIT_CONCURRENCY && used;
+	/* Of the rest it may have used all: that fades in its own cell as it would there. */
+	return max_u64(unused, used);
+}
+
 /* Inserts the key with the decision made. False: somebody else inserted it. */
 static __attribute__((noinline)) bool insert(struct taking *by, struct limit_verdict *verdict)
 {
@@ -63,22 +133,27 @@ static __attribute__((noinline)) bool insert(struct taking *by, struct limit_ver
 				    .asker = by,
 				    .now_ns = by->now_ns,
 				    .next_nonce = &by->shard->next_nonce};
-	uint64_t state, unused, next;
+	uint64_t state, first, next;
 	struct cell *c;
+	bool elsewhere;
 
 	for (;;) {
 		switch (slots_claim(&l->slots, by->key, &claim, &c, &state)) {
 		case SLOTS_READY:
-			unused = unused_since_horizon(l, by->line, &by->terms, by->now_ns);
-			/* Refused by a clock that lags: the cell is there then, unused. */
-			if (!state_take(&by->terms, &by->moment, unused, by->cost, &next, verdict))
-				next = unused;
+			first = first_state(by, &elsewhere);
+			if (elsewhere) {
+				cell_cas(c, by->key, state, 0, 0);
+				return no_room(by, verdict);
+			}
+			/* Refused: the cell is there then, with what it begins with. */
+			if (!state_take(&by->terms, &by->moment, first, by->cost, &next, verdict))
+				next = first;
 			if (!cell_cas(c, by->key, state, by->key, next))
 				break;
 			verdict->counted = verdict->outcome == LIMIT_ADMITTED;
 			count_up(&by->shard->inserted, 1);
 			return true;
-		case SLOTS_FULL: no_room(by, verdict); return true;
+		case SLOTS_FULL: return no_room(by, verdict);
 		case SLOTS_AGAIN: count_up(&by->shard->evicted, claim.evicted); continue;
 		case SLOTS_LIVE: return false;
 		}
@@ -195,20 +270,13 @@ void limiter_give_coarse(struct limiter_shard *s, uint32_t limit, uint64_t finge
 			 uint32_t cost, uint64_t now_ns)
 {
 	struct taking by;
-	struct cell *c;
-	uint64_t mark;
 
 	if (!giving(&by, s, limit, fingerprint, cost, now_ns))
 		return;
-	if (by.terms.algorithm == LIMIT_SLIDING_WINDOW) {
+	if (by.terms.algorithm == LIMIT_SLIDING_WINDOW)
 		windows_give(&by, /* coarse */ true);
-		return;
-	}
-	c = s->limiter->coarse + (size_t)limit * COARSE_CELLS +
-	    by.key / FINGERPRINT_MIN % COARSE_CELLS;
-	mark = MARK_COARSE | by.terms.lane;
-	while (cell_key(c) == mark && !give_cell(&by, c, mark, cell_state(c)))
-		count_up(&s->retries, 1);
+	else
+		give_coarse(&by);
 }
 
 /* ---- looking on ---- */

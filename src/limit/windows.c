@@ -231,16 +231,23 @@ static struct cell *coarse_cell(const struct taking *by, const struct limiter *l
 	       by->key / FINGERPRINT_MIN % WINDOW_COARSE;
 }
 
-static void no_room(struct taking *by, struct limit_verdict *verdict)
+static uint64_t coarse_mark(const struct taking *by)
+{
+	return MARK_COARSE | by->terms.lane;
+}
+
+static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 {
 	struct cell *c = coarse_cell(by, by->shard->limiter);
-	uint64_t mark = MARK_COARSE | by->terms.lane;
+	uint64_t mark = coarse_mark(by);
 
-	count_up(&by->shard->no_room, 1);
-	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
-	if (by->terms.on_full != LIMIT_FULL_COARSE)
+	/* The key may have had a cell of its own until somebody forgot it, by a clock that is so
+	 * far ahead that this one still has in its window what was forgotten. */
+	if (unpack(unused(by)).number > number_at(&by->terms, by->now_ns) + WINDOW_KEPT - WINDOW_BACK) {
+		verdict->outcome = LIMIT_REFUSED;
+		verdict->wait_ns = by->terms.span_ns;
 		return;
-	verdict->coarse = true;
+	}
 	for (;;) {
 		uint64_t key = cell_key(c), state = cell_state(c);
 
@@ -251,6 +258,32 @@ static void no_room(struct taking *by, struct limit_verdict *verdict)
 		else
 			count_up(&by->shard->retries, 1);
 	}
+}
+
+/* As in take.c. False: the key has a cell of its own meanwhile. */
+static bool no_room(struct taking *by, struct limit_verdict *verdict)
+{
+	count_up(&by->shard->no_room, 1);
+	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
+	if (by->terms.on_full != LIMIT_FULL_COARSE)
+		return true;
+	verdict->coarse = true;
+	take_coarse(by, verdict);
+	if (!verdict->counted || slots_clear(&by->shard->limiter->windows.slots, by->key))
+		return true;
+	verdict->counted = verdict->coarse = false;
+	return false;
+}
+
+/* Counts of eight sub-windows are not carried over from a cell that goes on counting: the key
+ * stays where it is counted until nothing of it is left there. */
+static bool is_elsewhere(const struct taking *by)
+{
+	const struct cell *c = coarse_cell(by, by->shard->limiter);
+	uint64_t state = cell_state(c), mark = coarse_mark(by);
+
+	return by->terms.on_full == LIMIT_FULL_COARSE && cell_key(c) == mark &&
+	       !is_idle(by, mark, state);
 }
 
 /* True: the decision is made; else the key is there now, perhaps unused. */
@@ -267,12 +300,16 @@ static bool insert(struct taking *by, struct limit_verdict *verdict)
 	for (;;) {
 		switch (slots_claim(&w->slots, by->key, &claim, &c, &state)) {
 		case SLOTS_READY:
+			if (is_elsewhere(by)) {
+				cell_cas(c, by->key, state, 0, 0);
+				return no_room(by, verdict);
+			}
 			if (!clear(history_of(w, c), c, by->key, state) ||
 			    !cell_cas(c, by->key, state, by->key, unused(by)))
 				break;
 			count_up(&by->shard->inserted, 1);
 			return false;
-		case SLOTS_FULL: no_room(by, verdict); return true;
+		case SLOTS_FULL: return no_room(by, verdict);
 		case SLOTS_AGAIN: count_up(&by->shard->evicted, claim.evicted); continue;
 		case SLOTS_LIVE: return false;
 		}
@@ -312,7 +349,7 @@ static bool give_one(const struct taking *by, struct cell *c, uint64_t key, uint
 void windows_give(struct taking *by, bool coarse)
 {
 	struct limiter *l = by->shard->limiter;
-	uint64_t mark = MARK_COARSE | by->terms.lane, state;
+	uint64_t mark = coarse_mark(by), state;
 	struct cell *c;
 
 	if (coarse) {

@@ -52,8 +52,10 @@ void limit_pause(void)
 static void take(unsigned shard, uint32_t key)
 {
 	struct limit_verdict verdict;
+	uint64_t taken_ns;
 
 	limit_world_clock(&w, shard);
+	taken_ns = w.shard[shard].clock_ns;
 	limit_world_take(&w, shard, limit, key, 1, &verdict);
 	if (plan->terms.burst == 1 && verdict.outcome == LIMIT_REFUSED)
 		assert_true(verdict.wait_ns > 0);
@@ -61,8 +63,8 @@ static void take(unsigned shard, uint32_t key)
 		size_t entry = w.log.count - 1;
 
 		limit_pause();
-		give_after_ns = max_u64(give_after_ns, w.now_ns - w.shard[shard].clock_ns);
 		limit_world_give(&w, shard, limit, key, 1);
+		give_after_ns = max_u64(give_after_ns, w.now_ns - taken_ns);
 		w.log.entries[entry].cost = 0;
 	}
 }

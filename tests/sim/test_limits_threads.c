@@ -278,11 +278,12 @@ static void other_terms_at_any_moment_give_nobody_a_fresh_start(void **state UNU
 
 /* Each key is idle again soon, and there are eight times as many as there is room for: slots
  * change hands all the time. A key with two slots would be admitted twice in a period. */
-static void a_key_never_has_two_slots(void **state UNUSED)
+static const struct limiter_size tiny = {.shards = THREADS, .keys = 64, .windows = 64};
+
+static void hammer_a_full_table(enum limit_on_full on_full)
 {
-	const struct limiter_size tiny = {.shards = THREADS, .keys = 64};
 	const struct limit_terms terms = {.algorithm = LIMIT_TOKEN_BUCKET,
-					  .on_full = LIMIT_FULL_CLOSED,
+					  .on_full = on_full,
 					  .tokens = 20000,
 					  .period_ns = NS_PER_S,
 					  .burst = 1};
@@ -290,7 +291,18 @@ static void a_key_never_has_two_slots(void **state UNUSED)
 	open_with(&tiny, &terms, 512);
 	hammer_and_check(&terms, 1, 512, NULL);
 	assert_true(stats().evicted > 0);
+	assert_true(stats().no_room > 0);
 	close_all();
+}
+
+static void a_key_never_has_two_slots(void **state UNUSED)
+{
+	hammer_a_full_table(LIMIT_FULL_CLOSED);
+}
+
+static void a_key_in_a_shared_slot_has_none_of_its_own_besides(void **state UNUSED)
+{
+	hammer_a_full_table(LIMIT_FULL_COARSE);
 }
 
 enum { RACED_KEYS = 20000 };
@@ -335,13 +347,14 @@ static void the_first_use_of_a_key_is_raced_for_and_won_once(void **state UNUSED
 
 /* ---- windows ---- */
 
-static void hammer_window(enum limit_algorithm algorithm, uint64_t tokens, uint32_t keys)
+static void hammer_window(const struct limiter_size *size, enum limit_algorithm algorithm,
+			  uint64_t tokens, uint32_t keys)
 {
 	const struct limit_terms terms = {
 		.algorithm = algorithm, .tokens = tokens, .period_ns = NS_PER_S};
 	struct limit_log log;
 
-	open_with(&small, &terms, keys);
+	open_with(size, &terms, keys);
 	all.clock_times = 40; /* a window in 25 ms */
 	run_workers(hammer, 250, NULL);
 	log = one_log();
@@ -357,14 +370,20 @@ static void hammer_window(enum limit_algorithm algorithm, uint64_t tokens, uint3
 
 static void sliding_windows_hold_for_all_threads(void **state UNUSED)
 {
-	hammer_window(LIMIT_SLIDING_WINDOW, 900, 1);
-	hammer_window(LIMIT_SLIDING_WINDOW, 9, 50);
+	hammer_window(&small, LIMIT_SLIDING_WINDOW, 900, 1);
+	hammer_window(&small, LIMIT_SLIDING_WINDOW, 9, 50);
 }
 
 static void fixed_windows_hold_for_all_threads(void **state UNUSED)
 {
-	hammer_window(LIMIT_FIXED_WINDOW, 900, 1);
-	hammer_window(LIMIT_FIXED_WINDOW, 9, 50);
+	hammer_window(&small, LIMIT_FIXED_WINDOW, 900, 1);
+	hammer_window(&small, LIMIT_FIXED_WINDOW, 9, 50);
+}
+
+static void windows_in_shared_slots_hold_for_all_threads(void **state UNUSED)
+{
+	hammer_window(&tiny, LIMIT_SLIDING_WINDOW, 9, 500);
+	hammer_window(&tiny, LIMIT_FIXED_WINDOW, 9, 500);
 }
 
 /* ---- concurrency ---- */
@@ -421,9 +440,11 @@ int main(void)
 		cmocka_unit_test(hot_keys_are_promoted_and_demoted_under_the_eyes_of_all),
 		cmocka_unit_test(other_terms_at_any_moment_give_nobody_a_fresh_start),
 		cmocka_unit_test(a_key_never_has_two_slots),
+		cmocka_unit_test(a_key_in_a_shared_slot_has_none_of_its_own_besides),
 		cmocka_unit_test(the_first_use_of_a_key_is_raced_for_and_won_once),
 		cmocka_unit_test(sliding_windows_hold_for_all_threads),
 		cmocka_unit_test(fixed_windows_hold_for_all_threads),
+		cmocka_unit_test(windows_in_shared_slots_hold_for_all_threads),
 		cmocka_unit_test(a_cap_is_never_exceeded_at_any_time),
 	};
 
