@@ -10,6 +10,7 @@ import time
 import pytest
 
 from harness.origin import Origin
+from harness.process import patience
 from harness.ringway import Quiet, Ringway
 
 TRUST = 'trusted: ["127.0.0.1/32"]'
@@ -377,6 +378,8 @@ def test_two_shards_admit_the_limit_and_not_one_more(rate, burst, full):
     """Driven well above the rate from both shards: within [0.98, 1.0] of burst + rate * time,
     the time as long as anything was on the way."""
     seconds = 30 if full else 4
+    # A slow build must still be offered several times the rate.
+    rate, burst = int(rate / patience(1)), int(burst / patience(1))
     limits = {"all": f"{{key: global, requests_per_second: {rate}, burst: {burst}, "
                      "headers: off}"}
     with limited("all", limits, shards=2, logging="access: off") as gateway:
@@ -390,7 +393,8 @@ def test_two_shards_admit_the_limit_and_not_one_more(rate, burst, full):
 
 def test_two_hundred_clients_of_one_key(full):
     """Each with a connection of its own, so that both shards have many of them."""
-    rate, burst, seconds = 500, 500, 30 if full else 4
+    rate = burst = int(500 / patience(1))
+    seconds = 30 if full else 4
     limits = {"all": f"{{key: global, requests_per_second: {rate}, burst: {burst}}}"}
     with limited("all", limits, shards=2, logging="access: off") as gateway:
         began = time.monotonic()
