@@ -343,7 +343,10 @@ uint64_t segment_shm_free_bytes(void)
 {
 	struct statvfs v;
 
-	return statvfs(SHM, &v) == 0 ? (uint64_t)v.f_bavail * v.f_frsize : 0;
+	if (statvfs(SHM, &v) != 0)
+		return 0;
+	/* Mounted without a limit (size=0) it says 0 of 0 blocks. */
+	return v.f_blocks ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
 }
 
 /* ---- private ---- */

@@ -15,12 +15,20 @@
 
 static int say_error(const char *instance, size_t bytes, int err)
 {
+	uint64_t room = segment_shm_free_bytes();
+
 	switch (err) {
 	case -ENOSPC:
+		if (room >= bytes) {
+			event_error("/dev/shm has room for the bytes of the counters, but for no "
+				    "other file (nr_inodes= of its mount); remove some, or set "
+				    "`runtime.metrics_memory: private`");
+			break;
+		}
 		event_error("the counters need %zu bytes in /dev/shm, where %llu are free; make it "
 			    "larger (containers: --shm-size), or set `runtime.metrics_memory: "
 			    "private`: then `ringway top` does not see them",
-			    bytes, (unsigned long long)segment_shm_free_bytes());
+			    bytes, (unsigned long long)room);
 		break;
 	case -ENOENT:
 	case -EOPNOTSUPP:

@@ -396,6 +396,30 @@ def test_small_is_enough_and_full_later_does_no_harm():
         gateway.discard()
 
 
+def test_without_a_limit_there_is_room():
+    """Mounted with size=0, /dev/shm says that 0 of 0 bytes are free."""
+    gateway = unstarted()
+    try:
+        process = start_with_shm(gateway, "0")
+        assert eventually(gateway.ready, 15.0)
+        assert gateway.get("/fixed").status == 204
+        stop(process)
+    finally:
+        gateway.discard()
+
+
+def test_room_for_bytes_but_for_no_file_is_told():
+    gateway = unstarted()
+    try:
+        process = start_with_shm(gateway, "64m,nr_inodes=1")
+        said = process.communicate(timeout=20)[1]
+        assert process.returncode == 1
+        assert "nr_inodes" in said and "runtime.metrics_memory: private" in said
+        assert "bytes in /dev/shm" not in said
+    finally:
+        gateway.discard()
+
+
 def test_private_memory_needs_no_dev_shm():
     gateway = unstarted("metrics_memory: private")
     try:

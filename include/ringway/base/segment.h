@@ -71,7 +71,7 @@ void segment_fini(struct segment *s);
  * -errno when the directory cannot be read. */
 int segment_remove_stale(unsigned *ret_removed);
 
-/* What /dev/shm has left; 0 when that cannot be said. */
+/* What /dev/shm has left; 0 when that cannot be said, UINT64_MAX when it has no limit. */
 uint64_t segment_shm_free_bytes(void);
 
 #endif
