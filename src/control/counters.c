@@ -111,6 +111,7 @@ void counters_refresh(struct instance *in)
 	counter_set(&p->draining, in->draining);
 	counter_set(&p->log_written, log.written);
 	counter_set(&p->log_errors, log.write_errors);
+	counter_set(&p->limit_keys_loaded, in->limit_keys_loaded);
 	counter_set(&p->limit_keys_max, config->runtime.limit_keys);
 	counter_set(&p->limit_windows_max, config->runtime.limit_windows);
 }

@@ -75,7 +75,7 @@ static void put_waits(struct exposition *e)
 {
 	static const struct exposition_family wait = {
 		"ringway_limit_wait_seconds", EXPOSITION_HISTOGRAM,
-		"How long refused clients were told to wait."};
+		"How long refused clients were told to wait, before Retry-After is rounded up."};
 	const struct metrics_view *v = &e->from->view;
 	struct histogram_reading reading;
 
@@ -187,10 +187,11 @@ static void put_tables(struct exposition *e)
 		hot = {"ringway_limiter_hot_keys", EXPOSITION_GAUGE, "Keys with leases now."};
 	const struct metrics_process *p = e->from->view.process;
 	/* Evictions first: what is read later can only have grown, so this is never below 0. */
-	uint64_t evicted = sum(e, FIELD(evicted)), inserted = sum(e, FIELD(inserted));
+	uint64_t evicted = sum(e, FIELD(evicted));
+	uint64_t ever = sum(e, FIELD(inserted)) + counter_get(&p->limit_keys_loaded);
 
 	exposition_single(e, &keys,
-			  (struct exposition_number){inserted > evicted ? inserted - evicted : 0});
+			  (struct exposition_number){ever > evicted ? ever - evicted : 0});
 	exposition_head(&e->text, &slots);
 	e->labels.len = 0;
 	exposition_label(&e->labels, "table", "keys");

@@ -105,6 +105,7 @@ struct instance {
 	int lock_fd;
 	uint64_t began_unix_us;
 	bool limits_file_is_loaded; /* and not removed yet */
+	uint64_t limit_keys_loaded; /* from that file */
 
 	struct data_shard *shards;
 	unsigned shards_len;

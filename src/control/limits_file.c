@@ -93,6 +93,7 @@ static void load(struct instance *in, const struct config *config, const char *p
 		return;
 	}
 	in->limits_file_is_loaded = true;
+	in->limit_keys_loaded = keys;
 	event_info("limits: the state of %" PRIu64 " keys was loaded from %s", keys, path);
 	if (left_out)
 		event_warn("limits: %" PRIu64 " keys were left out, there is no room for them; see "

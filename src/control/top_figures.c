@@ -250,7 +250,8 @@ static void sum_shards(struct top_figures *f, const struct top_sample *then,
 		       const struct top_sample *now)
 {
 	f->connections = f->requests_now = f->upstreams = f->upstreams_idle = 0;
-	f->keys_in_use = f->keys_leased = f->tokens_leased = f->over_admitted = 0;
+	f->keys_in_use = now->keys_loaded;
+	f->keys_leased = f->tokens_leased = f->over_admitted = 0;
 	f->log_dropped = f->refused_full = f->starved = f->overflows = f->exhausted = 0;
 	for (uint32_t i = 0; i < f->shards_len; i++) {
 		const struct top_shard_sample *a = &then->shards[i], *b = &now->shards[i];

@@ -74,8 +74,6 @@ static void take_shard(struct top_shard_sample *s, const struct metrics_block *b
 		.exhausted = counter_get(&b->exhausted),
 		.requests = counter_get(&b->requests),
 		.requests_now = counter_get(&b->requests_now),
-		.bytes_in = counter_get(&b->bytes_in),
-		.bytes_out = counter_get(&b->bytes_out),
 		.log_dropped = counter_get(&b->log_dropped),
 		.upstreams = counter_get(&b->upstreams),
 		.upstreams_idle = counter_get(&b->upstreams_idle),
@@ -156,6 +154,7 @@ void top_sample_take(struct top_sample *s, const struct metrics_view *v, uint64_
 	s->generation = counter_get(&p->generation);
 	s->draining = counter_get(&p->draining);
 	s->connections_max = counter_get(&p->connections_max);
+	s->keys_loaded = counter_get(&p->limit_keys_loaded);
 	s->keys_max = counter_get(&p->limit_keys_max) + counter_get(&p->limit_windows_max);
 	s->names_refused[0] = counter_get(&v->routes->refused);
 	s->names_refused[1] = counter_get(&v->endpoints->refused);

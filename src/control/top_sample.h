@@ -16,7 +16,7 @@ struct top_shard_sample {
 	uint64_t busy_ns, now_ns, turns, completions;
 	uint64_t connections, accepted, refused_full;
 	uint64_t in_flight, starved, overflows, exhausted;
-	uint64_t requests, requests_now, bytes_in, bytes_out, log_dropped;
+	uint64_t requests, requests_now, log_dropped;
 	uint64_t upstreams, upstreams_idle;
 	uint64_t limits_admitted, limits_refused, limits_no_room;
 	uint64_t inserted, evicted, promoted, demoted, out_on_lease, over_admitted;
@@ -44,6 +44,7 @@ struct top_sample {
 	uint64_t taken_unix_us;
 	uint64_t generation, draining, connections_max;
 	uint64_t keys_max;         /* of both tables of the limiter */
+	uint64_t keys_loaded;      /* that were in them before the shards began */
 	uint64_t names_refused[3]; /* routes, endpoints, limits */
 	/* Lengths and arrays; what is behind a length is zeroed. */
 	uint32_t shards_len, routes_len, endpoints_len, limits_len;

@@ -324,8 +324,6 @@ void metrics_count_request(struct metrics_shard *m, uint32_t route, enum metrics
 	struct metrics_route *r = &m->routes[route];
 
 	counter_add(&b->requests, 1);
-	counter_add(&b->bytes_in, record->bytes_in);
-	counter_add(&b->bytes_out, record->bytes_out);
 	histogram_add_size(&b->request_bytes, record->bytes_in);
 	histogram_add_size(&b->response_bytes, record->bytes_out);
 	if (unlikely(record->cause != ACCESS_OK))
@@ -352,7 +350,8 @@ void metrics_count_limit(struct metrics_shard *m, uint32_t limit, enum metrics_v
 	case METRICS_REFUSED:
 		counter_add(&l->refused, 1);
 		counter_add(&b->limits_refused, 1);
-		histogram_add_time(&b->limits_wait_us, wait_ns / NS_PER_US);
+		if (wait_ns != UINT64_MAX)
+			histogram_add_time(&b->limits_wait_us, wait_ns / NS_PER_US);
 		break;
 	case METRICS_NO_ROOM:
 		counter_add(&l->no_room, 1);

@@ -288,6 +288,12 @@ static void tell(struct policy_run *run, const struct limits_use *uses, const st
 	limit_fields_end(&fields, run);
 }
 
+/* What Retry-After says, before it is rounded up; UINT64_MAX: nothing, no time will help. */
+static uint64_t told_wait_ns(const struct limit_verdict *v, bool by_cap)
+{
+	return by_cap || v->outcome == LIMIT_NO_ROOM ? NS_PER_S : v->wait_ns;
+}
+
 /* 429 where whoever asks has had its share; 503 where all together are too many, or the
  * gateway itself has no room to count. */
 static void refuse(struct policy_run *run, const struct limit_use *use,
@@ -296,7 +302,7 @@ static void refuse(struct policy_run *run, const struct limit_use *use,
 	struct policy_answer *a = &run->answer;
 
 	run->limit = span_str(use->config->name);
-	limit_fields_retry_after(run, by_cap || v->outcome == LIMIT_NO_ROOM ? NS_PER_S : v->wait_ns);
+	limit_fields_retry_after(run, told_wait_ns(v, by_cap));
 	*a = (struct policy_answer){.status = 429, .cause = ACCESS_RATE_LIMITED};
 	if (v->outcome == LIMIT_NO_ROOM) {
 		a->status = 503;
@@ -335,6 +341,7 @@ static enum policy_verdict limit_on_request(const struct policy *p, struct polic
 		const struct limit_use *use = &uses->at[i];
 		const struct limit_verdict *refusal;
 		struct limit_key key;
+		bool by_cap;
 
 		if (!limit_key_of(use->config, run->attributes, run->arena, &key)) {
 			give_back(run, uses, taken, i);
@@ -343,13 +350,14 @@ static enum policy_verdict limit_on_request(const struct policy *p, struct polic
 		refusal = take_use(run, use, key.bytes, &taken[i]);
 		if (!refusal)
 			continue;
+		by_cap = refusal == &taken[i].cap;
 		give_back(run, uses, taken, i);
 		count(run, use,
 		      refusal->outcome == LIMIT_NO_ROOM ? METRICS_NO_ROOM : METRICS_REFUSED,
-		      refusal->coarse, refusal->wait_ns == UINT64_MAX ? 0 : refusal->wait_ns);
+		      refusal->coarse, told_wait_ns(refusal, by_cap));
 		if (uses->has_fields)
 			tell(run, uses, taken, i + 1);
-		refuse(run, use, refusal, refusal == &taken[i].cap);
+		refuse(run, use, refusal, by_cap);
 		return POLICY_ANSWER;
 	}
 	if (!hold(run, uses, taken)) {

@@ -14,7 +14,7 @@
 	X(starved) X(overflows) X(exhausted) X(blocks_in_use) X(blocks_lent) X(letters) \
 	X(connections) X(accepted) X(refused_full) X(reclaimed) X(handshakes_now) \
 	X(handshakes_full) X(handshakes_resumed) X(greetings_logged) X(requests_now) X(requests) \
-	X(bytes_in) X(bytes_out) X(log_records) X(log_dropped) X(upstreams) X(upstreams_idle) \
+	X(log_records) X(log_dropped) X(upstreams) X(upstreams_idle) \
 	X(attempts) X(retries) X(connects) X(reused) X(limits_admitted) X(limits_refused) \
 	X(limits_no_room)
 
@@ -62,6 +62,8 @@ static json_t *blocks_json(const struct metrics_view *v)
 	}
 	add(sum, "handshakes_timed", handshakes.count);
 	add(sum, "connects_timed", connects.count);
+	add(sum, "bytes_in", requests.sum);
+	add(sum, "bytes_out", responses.sum);
 	add(sum, "requests_sized", requests.count);
 	add(sum, "responses_sized", responses.count);
 	json_object_set_new(sum, "failed", failed);

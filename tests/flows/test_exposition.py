@@ -14,9 +14,9 @@ import urllib.request
 import pytest
 
 from harness.client import RawClient
-from harness.origin import Origin
+from harness.origin import Origin, by_path
 from harness.process import SANITIZER, Process, eventually, free_port, patience
-from harness.ringway import Quiet, Ringway
+from harness.ringway import Quiet, Ringway, command
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -267,6 +267,56 @@ def test_limits_tell_what_they_decided():
         assert value(text, "ringway_limit_wait_seconds_count") == 15
         assert 15 < value(text, "ringway_limit_wait_seconds_sum") <= 15 * 6
         assert value(text, "ringway_requests_total", status_class="4xx") == 15
+
+
+def test_waits_are_those_that_clients_were_told():
+    """A cap tells everyone the same second."""
+    def waits_for_end(conn, _):
+        conn.peer_closes()
+
+    with Origin(by_path({"/cap": waits_for_end})) as origin, Ringway(f"""
+        app: {{url: "{origin.url}", routes: [{{path: /cap, limits: cap}}]}}
+        """, shards=2, top="""
+            limits:
+              cap: {key: ip, concurrency: 1}
+            """) as gateway:
+        with gateway.client() as holds:
+            holds.send(b"GET /cap HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert eventually(lambda: gateway.gauges()["upstream_busy"] == 1)
+            for _ in range(2):
+                told = gateway.get("/cap")
+                assert told.status == 429 and told.values("Retry-After") == [b"1"]
+        text = scrape(gateway)[1]
+        assert value(text, "ringway_limit_decisions_total", limit="cap", outcome="refused") == 2
+        assert value(text, "ringway_limit_wait_seconds_count") == 2
+        assert value(text, "ringway_limit_wait_seconds_sum") == 2
+
+
+def test_keys_that_were_kept_over_a_restart_are_in_the_tables():
+    def keys():
+        return value(scrape(gateway)[1], "ringway_limiter_keys")
+
+    with Ringway("""
+        hello:
+          respond: {body: "hello"}
+          routes: [{path: /few, limits: few}, {path: /window, limits: window}]
+        """, shards=2, options=("--keep-state",), top="""
+            limits:
+              few: {key: "header:X-Key", rate: 10/h, burst: 5}
+              window: {key: "header:X-Key", rate: 10/h, algorithm: sliding_window}
+            """) as gateway:
+        with gateway.client() as client:
+            for path, count in (("few", 30), ("window", 12)):
+                for i in range(count):
+                    client.send(f"GET /{path} HTTP/1.1\r\nHost: a\r\nX-Key: {i}\r\n\r\n"
+                                .encode())
+                    assert client.response().status == 200
+        assert eventually(lambda: keys() == 42)
+        gateway.stop()
+        gateway.start()
+        assert keys() == 42
+        top = command("top", "--instance", gateway.instance, "--once", "--json")
+        assert json.loads(top.stdout)["total"]["limit_keys"] == 42
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="there is no wrk")

@@ -12,7 +12,7 @@
 
 struct histogram_shape {
 	uint8_t first_bit; /* the first bucket is for all up to 1 << first_bit */
-	uint8_t sub_bits;  /* 1 << sub_bits buckets in each octave; at most first_bit */
+	uint8_t sub_bits;  /* 1 << sub_bits buckets in each octave; less than first_bit */
 	uint16_t buckets;
 };
 
@@ -35,14 +35,16 @@ struct histogram_sizes {
 
 static inline unsigned histogram_index(struct histogram_shape shape, uint64_t value)
 {
-	uint64_t v = value - (value != 0); /* so that a bound belongs to the bucket below it */
-	unsigned top, index;
+	uint64_t least = (uint64_t)1 << shape.first_bit;
+	/* Less one, so that a bound belongs to the bucket below it; what belongs to the first
+	 * bucket comes out as the end of the octave before the first. */
+	uint64_t v = (value > least ? value : least) - 1;
+	/* Not 63 - clz: only so do compilers see that it is one instruction. */
+	unsigned top = 63 ^ (unsigned)__builtin_clzll(v);
+	/* Both numbers count the octave, hence one too many of them is taken off. */
+	unsigned index = (top << shape.sub_bits) + (unsigned)(v >> (top - shape.sub_bits)) -
+			 ((shape.first_bit + 1U) << shape.sub_bits) + 1;
 
-	if (v < (uint64_t)1 << shape.first_bit)
-		return 0;
-	top = 63 - (unsigned)__builtin_clzll(v);
-	index = 1 + ((top - shape.first_bit) << shape.sub_bits) +
-		((v >> (top - shape.sub_bits)) & ((1U << shape.sub_bits) - 1));
 	return index < shape.buckets ? index : shape.buckets - 1U;
 }
 

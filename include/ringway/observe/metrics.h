@@ -25,7 +25,7 @@
 #include <ringway/observe/histogram.h>
 
 /* Goes up with every change of what is below. */
-#define METRICS_LAYOUT 1
+#define METRICS_LAYOUT 2
 #define METRICS_MAGIC 0x00796177676e6952 /* "Ringway" and a NUL */
 #define METRICS_PAGE 4096
 
@@ -71,6 +71,7 @@ struct metrics_process {
 	struct counter draining; /* 0 or 1 */
 	struct counter log_written, log_errors; /* records */
 	struct counter limit_keys_max, limit_windows_max; /* slots of the limiter's tables */
+	struct counter limit_keys_loaded; /* at the start: no shard has inserted them */
 };
 
 /* ---- names ---- */
@@ -129,10 +130,9 @@ struct metrics_block {
 	/* Requests: counted once each, at the end, where the access log takes its record. */
 	struct counter requests_now;
 	struct counter requests;
-	struct counter bytes_in, bytes_out; /* of requests, on the connection inside TLS */
 	struct counter failed[ACCESS_CAUSES];
 	struct counter log_records, log_dropped; /* of requests and of greetings */
-	struct histogram_sizes request_bytes, response_bytes;
+	struct histogram_sizes request_bytes, response_bytes; /* on the connection inside TLS */
 
 	/* Upstreams. */
 	struct counter upstreams, upstreams_idle; /* connections now */
@@ -226,7 +226,8 @@ void metrics_count_request(struct metrics_shard *m, uint32_t route, enum metrics
                            const struct access_record *record, uint64_t duration_us,
                            bool has_first_byte);
 
-/* What was decided by one limit for one request. */
+/* What was decided by one limit for one request; `wait_ns` of those refused, UINT64_MAX: they
+ * were told of no time. */
 enum metrics_verdict { METRICS_ADMITTED, METRICS_REFUSED, METRICS_NO_ROOM };
 void metrics_count_limit(struct metrics_shard *m, uint32_t limit, enum metrics_verdict verdict,
                          bool coarse, uint64_t wait_ns);

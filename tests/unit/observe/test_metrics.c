@@ -77,7 +77,7 @@ static void a_reader_finds_what_the_writer_wrote(void **state UNUSED)
 
 	b = metrics_block_of(&s.view, 1);
 	assert_int_equal(counter_get(&b->requests), 2);
-	assert_int_equal(counter_get(&b->bytes_in), 110);
+	assert_int_equal(counter_get(&b->request_bytes.sum), 110);
 	assert_int_equal(counter_get(&b->failed[ACCESS_CLIENT_CLOSED]), 1);
 	assert_int_equal(counter_get(&b->failed[ACCESS_OK]), 0);
 	assert_int_equal(counter_get(&metrics_block_of(&s.view, 0)->requests), 0);
@@ -330,7 +330,8 @@ static void writers_and_a_reader_need_no_lock(void **state UNUSED)
 	}
 	for (unsigned i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
-	assert_int_equal(counter_get(&metrics_block_of(&s.view, 0)->bytes_out), 64 * COUNTS);
+	assert_int_equal(counter_get(&metrics_block_of(&s.view, 0)->response_bytes.sum),
+			 64 * COUNTS);
 	end(&s);
 }
 
