@@ -70,14 +70,6 @@ void admin_call_wrong_method(struct admin_call *c, const char *allow)
 
 /* ---- forms and queries ---- */
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct span admin_call_decode(struct admin_call *c, struct span s)
 {
 	char *text = arena_text(&c->x->arena, s.len + 1), *at = text;
@@ -89,8 +81,8 @@ struct span admin_call_decode(struct admin_call *c, struct span s)
 			*at++ = s.ptr[i];
 			continue;
 		}
-		high = i + 2 < s.len ? hex_value(s.ptr[i + 1]) : -1;
-		low = i + 2 < s.len ? hex_value(s.ptr[i + 2]) : -1;
+		high = i + 2 < s.len ? ascii_hex(s.ptr[i + 1]) : -1;
+		low = i + 2 < s.len ? ascii_hex(s.ptr[i + 2]) : -1;
 		if (high < 0 || low < 0 || high + low == 0)
 			return SPAN_NONE;
 		*at++ = (char)(high << 4 | low);

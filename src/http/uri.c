@@ -3,14 +3,6 @@
 
 #include <arpa/inet.h>
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that "%XX" at `at` stands for, -1 when it is not one. */
 static int percent_value(const char *at, const char *end)
 {
@@ -18,8 +10,8 @@ static int percent_value(const char *at, const char *end)
 
 	if (end - at < 3)
 		return -1;
-	high = hex_value(at[1]);
-	low = hex_value(at[2]);
+	high = ascii_hex(at[1]);
+	low = ascii_hex(at[2]);
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

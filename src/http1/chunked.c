@@ -17,14 +17,6 @@ void chunked_decoder_init(struct chunked_decoder *d)
 	*d = (struct chunked_decoder){.state = CHUNKED_SIZE};
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The size line is over. False when there was too much of it all in all. */
 static bool begin_chunk(struct chunked_decoder *d)
 {
@@ -45,7 +37,7 @@ static bool framing_byte(struct chunked_decoder *d, char c)
 
 	switch ((enum chunked_state)d->state) {
 	case CHUNKED_SIZE:
-		digit = hex_digit(c);
+		digit = ascii_hex(c);
 		if (digit >= 0) {
 			/* 2^63 - 1 at most, as for Content-Length. */
 			if (d->digits == 16 || d->left > (uint64_t)INT64_MAX >> 4)
