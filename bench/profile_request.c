@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <ringway/config/load.h>
+#include <ringway/limit/limiter.h>
 #include <ringway/proxy/front.h>
 
 #define CLIENTS 32
@@ -27,6 +28,10 @@ static const char config_text[] = "services:\n"
 				  "    url: \"http://127.0.0.1:9\"\n"
 				  "    routes: [{path: \"/*\"}]\n"
 				  "monitoring: {logging: {access: off}}\n";
+/* One that lets everything pass; %s is what it says in answers. */
+static const char limit_text[] = "rate_limit:\n"
+				 "  default: {requests_per_second: 10000000, burst: 1000000,\n"
+				 "            headers: %s}\n";
 
 /* What wrk sends and what nginx answers. */
 static const char request_text[] = "GET /64 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
@@ -187,7 +192,21 @@ static const struct ring_ops loop_ops = {
 	.flush = loop_flush,
 };
 
-static void set_up(struct front *f, struct shard *s, struct loop *l)
+static struct limiter *make_limiter(void)
+{
+	const struct limiter_size size = {.shards = 1, .keys = 1024, .windows = 1024};
+	static const uint8_t seed[16] = {1};
+	void *memory = aligned_alloc(METRICS_PAGE, limiter_bytes(&size));
+	struct limiter *l;
+
+	must(memory);
+	memset(memory, 0, limiter_bytes(&size));
+	must(limiter_create(&size, memory, seed, 0, &l) == 0);
+	return l;
+}
+
+/* `headers` of a limit on every request; NULL: there is no limit. */
+static void set_up(struct front *f, struct shard *s, struct loop *l, const char *headers)
 {
 	static struct front_shared shared = {.shards = 1};
 	static struct registry registry;
@@ -201,16 +220,22 @@ static void set_up(struct front *f, struct shard *s, struct loop *l)
 	struct snapshot *snapshot;
 	struct config *config;
 	struct address *to;
+	char text[sizeof(config_text) + sizeof(limit_text) + 16];
+	int len = snprintf(text, sizeof(text), "%s", config_text);
 	void *memory;
 
-	must(config_load_text(NULL, span_str(config_text), &config, &report) == 0);
+	if (headers)
+		snprintf(text + len, sizeof(text) - (size_t)len, limit_text, headers);
+	must(config_load_text(NULL, span_str(text), &config, &report) == 0);
 	config_report_fini(&report);
 	must(registry_init(&registry) == 0);
 	memory = aligned_alloc(METRICS_PAGE, metrics_bytes(&size));
 	must(memory);
 	memset(memory, 0, metrics_bytes(&size));
 	must(metrics_create(&size, memory, "bench", "", 1, &shared.metrics) == 0);
-	common = (struct snapshot_common){.registry = &registry, .metrics = shared.metrics};
+	shared.limiter = make_limiter();
+	common = (struct snapshot_common){
+		.registry = &registry, .limiter = shared.limiter, .metrics = shared.metrics};
 	must(snapshot_create(config, NULL, &common, 1, 1, &snapshot) == 0);
 	must(shard_init(s, 0, 4 * CLIENTS, 1) == 0);
 	gate_init(&shared.gate, CLIENTS + 1);
@@ -231,7 +256,7 @@ int main(int argc, char **argv)
 	static struct loop l;
 	uint64_t requests = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000;
 
-	set_up(&f, &s, &l);
+	set_up(&f, &s, &l, argc > 2 ? argv[2] : NULL);
 	while (l.answered < requests)
 		shard_turn(&s, UINT64_MAX);
 	printf("%llu requests, %llu turns\n", (unsigned long long)l.answered,

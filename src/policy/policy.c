@@ -91,9 +91,14 @@ void policy_run_finish(struct policy_run *run, const struct policy_chain *chain,
 
 static bool is_ours(const struct policy_run *run, const struct http_field *f)
 {
-	for (uint32_t i = 0; i < run->fields_len; i++)
-		if (f->id == run->fields[i].id && span_ieq(f->name, run->fields[i].name))
+	for (uint32_t i = 0; i < run->fields_len; i++) {
+		const struct http_field *own = &run->fields[i];
+
+		/* Most differ in length: every field of every answer comes by here. */
+		if (f->name.len == own->name.len && f->id == own->id &&
+		    span_ieq(f->name, own->name))
 			return true;
+	}
 	return false;
 }
 
@@ -103,9 +108,13 @@ void policy_run_put_fields(const struct policy_run *run, struct http_fields *to)
 
 	if (!run->fields_len)
 		return;
-	for (uint32_t i = 0; i < to->len; i++)
-		if (!is_ours(run, &to->at[i]))
-			to->at[len++] = to->at[i];
+	for (uint32_t i = 0; i < to->len; i++) {
+		if (is_ours(run, &to->at[i]))
+			continue;
+		if (len != i)
+			to->at[len] = to->at[i];
+		len++;
+	}
 	to->len = len;
 	for (uint32_t i = 0; i < run->fields_len; i++)
 		http_fields_add(to, run->fields[i].id, run->fields[i].name,
