@@ -124,7 +124,7 @@ void banner_print(const struct instance *in, const struct config *config)
 	}
 	if (in->monitoring_fd >= 0) {
 		address_text(&config->monitoring.address, address);
-		fprintf(stderr, "  monitoring http://%s/health and /ready\n", address);
+		fprintf(stderr, "  monitoring http://%s/metrics, /health and /ready\n", address);
 	}
 	if (in->admin_fd >= 0)
 		fprintf(stderr, "  admin      %s\n", config->admin.socket);

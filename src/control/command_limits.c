@@ -170,7 +170,7 @@ static void print_key(const json_t *state)
 	if (json_is_true(json_object_get(state, "fresh")))
 		printf("  %-12s %lld, fresh\n", "  remaining", number_of(state, "remaining"));
 	else if (json_object_get(state, "remaining"))
-		printf("  %-12s %lld, fresh again in %.3g s%s\n", "  remaining",
+		printf("  %-12s %lld, fresh again in %.1f s%s\n", "  remaining",
 		       number_of(state, "remaining"),
 		       json_number_value(json_object_get(state, "reset_s")),
 		       json_is_true(json_object_get(state, "hot")) ? "; hot: shards hold some more"

@@ -1,7 +1,7 @@
 /* Everything that a running process consists of, and which thread owns it.
  *
  *   main     waits for signals and passes them on
- *   control  one shard that is no data core: admin socket, /health and /ready, reload,
+ *   control  one shard that is no data core: admin socket, /metrics, /health, /ready, reload,
  *            drain; it alone speaks to the data shards
  *   shard N  the data shards
  *   config   reads a new configuration, one at a time; lives as long as that takes
