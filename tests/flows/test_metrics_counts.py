@@ -60,6 +60,9 @@ SERVICES = """
     moved:
       redirect: {{to: "https://b.test/", status: 302}}
       routes: [{{path: /moved}}]
+    limited:
+      respond: {{status: 204}}
+      routes: [{{name: few, path: /few, rate_limit: {{rate: 1/h, burst: 3}}}}]
 """
 
 
@@ -96,6 +99,8 @@ def check_sums(found, gateway):
         assert total["greetings_logged"] == greetings
     assert sum(by_status(found).values()) == total["requests"]
     assert sum(r["durations"] for r in found["routes"]) == total["requests"]
+    assert total["limits_admitted"] + total["limits_refused"] + total["limits_no_room"] == \
+        sum(sum(r["requests"].values()) for r in found["routes"] if r["service"] == "limited")
     assert total["requests_sized"] == total["responses_sized"] == total["requests"]
     assert total["attempts"] == sum(e.get("attempts", 0) for e in found["endpoints"])
     assert sum(e.get("attempts_now", 0) for e in found["endpoints"]) == 0
@@ -149,6 +154,7 @@ def every_kind(gateway, times):
     clients.get("/fails", times)
     clients.get("/closes", times)
     clients.get("/never", 2)
+    clients.get("/few", times)
     clients.get("/refusing", times)
     for _ in range(times):
         clients.note(clients.raw(b"DELETE / HTTP/1.1\r\nHost: a.test\r\n\r\n", "DELETE", 405),
@@ -205,8 +211,10 @@ def test_shards_log_and_clients_count_the_same(origin):
         assert found["pid"] == gateway.process.child.pid
         total = found["sum"]
         assert total["failed"]["upstream_connect_refused"] == 5
+        assert total["failed"]["rate_limited"] == total["limits_refused"] == 2
         assert total["retries"] >= 10
         assert route(found, "refusing", "all")["requests"] == {"read 5xx": 5}
+        assert route(found, "limited", "few")["requests"] == {"read 2xx": 3, "read 4xx": 2}
         assert route(found, "app", "posts")["requests"] == {"write 2xx": 5, "write 4xx": 5}
         # DELETE and TRACE /, POST elsewhere, and heads that are none.
         assert route(found, "", "")["requests"] == {"write 4xx": 10, "other 4xx": 10}
@@ -452,7 +460,7 @@ def test_under_load_nothing_is_lost_or_counted_twice(origin, full):
         errors = threading.Thread(target=lambda: kinds.append(every_kind(gateway, 5)))
         errors.start()
         while answered < wanted:
-            for path in ("/fixed", "/nowhere/else"):
+            for path in ("/fixed", "/nowhere/else", "/few"):
                 got, bad = wrk(gateway.port, path, loads)
                 answered, refused, rounds = answered + got, refused + bad, rounds + 1
         errors.join()
