@@ -374,6 +374,15 @@ def test_every_metric_is_documented_and_there():
             assert {label for label, _ in has} - {"le"} == labels[family], name
 
 
+def test_other_pages_name_metrics_that_there_are():
+    known = set(re.findall(r"^\| `([a-z0-9_]+)` \| ", (TREE / "docs" / "metrics.md").read_text(),
+                           re.M))
+    pages = [TREE / "README.md", *(TREE / "docs").glob("*.md"), *(TREE / "docs/man").iterdir()]
+    for page in pages:
+        for name in re.findall(r"\bringway_[a-z0-9_]+", page.read_text()):
+            assert known & {name, re.sub("_(bucket|count|sum)$", "", name)}, f"{page.name}: {name}"
+
+
 # A real Prometheus
 
 class Prometheus:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import math
+import pathlib
 import re
 import subprocess
 import time
@@ -10,9 +11,10 @@ import time
 import pytest
 
 from harness.origin import Origin
-from harness.process import patience
+from harness.process import BINARY, patience
 from harness.ringway import Quiet, Ringway
 
+TREE = pathlib.Path(__file__).resolve().parents[2]
 TRUST = 'trusted: ["127.0.0.1/32"]'
 
 
@@ -327,6 +329,15 @@ def test_each_limit_tells_for_itself():
         [p.split(";")[0] for p in value(said, "RateLimit").split(", ")]
     # One number each: of the limit that is nearest to its end.
     assert value(said, "X-RateLimit-Remaining") == "9"
+
+
+def test_the_page_about_limits_shows_a_good_configuration(tmp_path):
+    page = (TREE / "docs" / "limits.md").read_text()
+    shown = re.search(r"```yaml\n(.*?)```", page, re.S)[1]
+    file = tmp_path / "gateway.yaml"
+    file.write_text("version: 1\ngateway: {port: 8080}\n" + shown)
+    done = subprocess.run([BINARY, "check", "--strict", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 # Full tables
