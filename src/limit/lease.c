@@ -260,7 +260,9 @@ bool hot_give(struct taking *by, uint64_t link)
 	struct lease *e = lease_find(s, by->key);
 	uint64_t meta, tat, floor, next, ticks = (uint64_t)by->cost * by->terms.price;
 
-	if (e && e->seq == by->terms.seq && e->tokens + by->cost <= e->owed) {
+	/* `owed` may date from terms under which more could be held. */
+	if (e && e->seq == by->terms.seq &&
+	    (uint64_t)e->tokens + by->cost <= min_u64(e->owed, by->terms.lease_max)) {
 		e->tokens += by->cost;
 		e->filled += by->cost;
 		return true;

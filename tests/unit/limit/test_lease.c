@@ -78,6 +78,31 @@ static void a_key_taken_often_gets_a_lease(void **state UNUSED)
 	limited_fini(&w.l);
 }
 
+static void give_under_less(uint64_t spent_before)
+{
+	struct limit_terms less = bucket_terms(RATE, NS_PER_S, 100);
+	struct hot_world w;
+
+	begin(&w, 1);
+	assert_int_equal(takes(&w, 0, 300), 300);
+	upkeep(&w); /* the burst is there again */
+	assert_int_equal(takes(&w, 0, spent_before), spent_before);
+	limiter_set(w.l.limiter, w.limit, &less, w.now_ns);
+	takes(&w, 0, 1);
+	for (int i = 0; i < 400; i++)
+		limiter_give(w.l.shard[0], w.limit, key_of(&w.l, w.limit, 1), 1, w.now_ns);
+	limiter_upkeep(w.l.shard[0], w.now_ns);
+	assert_in_range(stats_of(&w, 0).out_on_lease, 0, 100 / 2);
+	limited_fini(&w.l);
+}
+
+static void what_is_given_stays_below_what_a_lease_may_hold(void **state UNUSED)
+{
+	/* Somewhere among these the lease was larger than it may be now, and nearly spent. */
+	for (uint64_t spent = 300; spent < 900; spent += 10)
+		give_under_less(spent);
+}
+
 static void a_slow_key_never_becomes_hot(void **state UNUSED)
 {
 	struct hot_world w;
@@ -325,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_key_taken_often_gets_a_lease),
+		cmocka_unit_test(what_is_given_stays_below_what_a_lease_may_hold),
 		cmocka_unit_test(a_slow_key_never_becomes_hot),
 		cmocka_unit_test(a_small_burst_is_not_worth_a_lease),
 		cmocka_unit_test(all_shards_together_get_the_burst_and_no_more),
