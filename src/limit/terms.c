@@ -60,6 +60,14 @@ static struct speed speed_of(const struct limit_terms *terms, uint32_t price)
 	return s;
 }
 
+/* Rounded up. */
+static uint64_t lag_speed_of(struct speed s)
+{
+	unsigned __int128 speed = (unsigned __int128)s.mult << TERMS_LAG_BITS;
+
+	return (uint64_t)(speed >> s.shift) + 1;
+}
+
 static double speed_number(struct speed s)
 {
 	double number = (double)s.mult;
@@ -93,9 +101,9 @@ bool terms_continue(const struct terms_line *line, const struct limit_terms *ter
 static void write_clock(struct terms_line *line, const struct limit_terms *terms, uint64_t now_ns,
 			bool fresh)
 {
-	struct speed speed, old;
+	struct speed speed;
 	uint32_t price = line->now.price;
-	uint64_t v = 0;
+	uint64_t v = 0, lag_speed = fresh ? 0 : load64(&line->lag_speed);
 	union {
 		double number;
 		uint64_t bits;
@@ -103,7 +111,7 @@ static void write_clock(struct terms_line *line, const struct limit_terms *terms
 
 	if (fresh) {
 		price = terms_price(terms->tokens, terms->period_ns);
-		speed = old = speed_of(terms, price);
+		speed = speed_of(terms, price);
 	} else {
 		struct terms now;
 
@@ -114,20 +122,16 @@ static void write_clock(struct terms_line *line, const struct limit_terms *terms
 		/* A change that was dated later goes on from there. */
 		now_ns = max_u64(now_ns, now.then_ns);
 		v = terms_virtual(line, &now, now_ns);
-		old = (struct speed){.mult = now.mult, .shift = now.shift};
 		speed = speed_of(terms, price);
 	}
 	ns.number = 1 / speed_number(speed);
-	if (speed_number(old) < speed_number(speed))
-		old = speed;
 	store32(&line->now.price, price);
 	store64(&line->now.v_then, v);
 	store64(&line->now.then_ns, now_ns);
 	store64(&line->now.mult, speed.mult);
 	store32(&line->now.shift, speed.shift);
 	store64(&line->now.ns_per_tick, ns.bits);
-	store64(&line->lag_mult, old.mult);
-	store32(&line->lag_shift, old.shift);
+	store64(&line->lag_speed, max_u64(lag_speed, lag_speed_of(speed)));
 }
 
 static void begin_change(struct terms_line *line, uint32_t seq)
@@ -199,10 +203,9 @@ void terms_public(const struct terms_line *line, struct limit_terms *ret_terms)
 
 uint64_t terms_virtual_lag(const struct terms_line *line, const struct terms *t, uint64_t now_ns)
 {
-	unsigned __int128 back = (unsigned __int128)(t->then_ns - now_ns) * load64(&line->lag_mult);
+	unsigned __int128 back =
+		(unsigned __int128)(t->then_ns - now_ns) * load64(&line->lag_speed);
 
-	/* Rounded up. If this is another change's speed, this one was changed again meanwhile,
-	 * and its decision counts as made just before. */
-	back = (back >> line->lag_shift) + 1;
+	back = (back >> TERMS_LAG_BITS) + 1; /* rounded up */
 	return back < t->v_then ? t->v_then - (uint64_t)back : 0;
 }

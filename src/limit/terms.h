@@ -60,8 +60,7 @@ struct terms_line {
 	struct terms_fields now;
 	struct terms_fields before;
 	/* For who reads a clock that lags the last change, and for the writer. */
-	_Alignas(CACHE_LINE) _Atomic uint64_t lag_mult; /* the faster of before and after */
-	_Atomic uint32_t lag_shift;
+	_Alignas(CACHE_LINE) _Atomic uint64_t lag_speed; /* see terms_virtual_lag() */
 	_Atomic uint32_t tokens;
 	_Atomic uint64_t period_ns;
 	_Atomic uint64_t birth_tokens, birth_period_ns;
@@ -76,6 +75,9 @@ void terms_write(struct terms_line *line, const struct limit_terms *terms, uint1
 /* Whether the keys' states keep their meaning under the new terms. */
 bool terms_continue(const struct terms_line *line, const struct limit_terms *terms);
 void terms_public(const struct terms_line *line, struct limit_terms *ret_terms);
+/* `lag_speed` is the fastest that the clock has run in the limit's life, in ticks per
+ * nanosecond times 2^TERMS_LAG_BITS: one word, so that it is whole whenever it is read. */
+#define TERMS_LAG_BITS 40
 uint64_t terms_virtual_lag(const struct terms_line *line, const struct terms *t, uint64_t now_ns);
 /* What a token costs in a limit that begins with this rate. */
 uint32_t terms_price(uint64_t tokens, uint64_t period_ns);
@@ -83,6 +85,20 @@ uint32_t terms_price(uint64_t tokens, uint64_t period_ns);
 static inline uint32_t terms_seq(const struct terms_line *line)
 {
 	return atomic_load_explicit(&line->now.seq, memory_order_acquire);
+}
+
+/* The lane that is in force, as terms_read() would find it. */
+static inline uint16_t terms_lane(const struct terms_line *line)
+{
+	uint32_t seq;
+	uint16_t lane;
+
+	do {
+		seq = terms_seq(line);
+		lane = atomic_load_explicit(seq & 1 ? &line->before.lane : &line->now.lane,
+					    memory_order_acquire);
+	} while (unlikely(terms_seq(line) != seq));
+	return lane;
 }
 
 static inline void terms_copy(const struct terms_fields *from, struct terms *t)
@@ -115,8 +131,9 @@ static inline void terms_read(const struct terms_line *line, struct terms *t)
 		terms_read_changing(line, t);
 }
 
-/* Virtual time. A shard whose clock lags the last change counts back with the faster of the
- * two rates: to it the past was no later than to anybody. */
+/* Virtual time. A shard whose clock lags the last change counts back with the fastest rate that
+ * the limit ever had, since it may lag changes before that one, too: to it the past was no
+ * later than to anybody. */
 static inline uint64_t terms_virtual(const struct terms_line *line, const struct terms *t,
 				     uint64_t now_ns)
 {

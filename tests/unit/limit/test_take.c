@@ -203,6 +203,26 @@ static void an_exhausted_key_stays_so_when_the_rate_changes(void **state UNUSED)
 	limited_fini(&l);
 }
 
+static void a_clock_that_lags_several_changes_gains_nothing(void **state UNUSED)
+{
+	struct limited l;
+	struct limit_terms terms = bucket_terms(300, NS_PER_S, 30); /* too small for leases */
+	uint32_t limit;
+
+	limited_init(&l, 2, 100, 0);
+	limit = limited_add(&l, "a", terms);
+	assert_int_equal(admitted_of(&l, 1, limit, 1, 200, BEGIN_NS), 30);
+	/* Shard 1 sleeps; it was fast until the first change, which the second one does not say. */
+	terms.tokens = 1;
+	limiter_set(l.limiter, limit, &terms, BEGIN_NS + 100 * NS_PER_MS);
+	terms.tokens = 2;
+	limiter_set(l.limiter, limit, &terms, BEGIN_NS + 200 * NS_PER_MS);
+	assert_int_equal(admitted_of(&l, 1, limit, 1, 200, BEGIN_NS), 0);
+	/* What came in by the clock of the others is there. */
+	assert_in_range(admitted_of(&l, 0, limit, 1, 200, BEGIN_NS + 200 * NS_PER_MS), 29, 30);
+	limited_fini(&l);
+}
+
 static void another_algorithm_makes_every_key_fresh(void **state UNUSED)
 {
 	struct limited l;
@@ -403,6 +423,7 @@ int main(void)
 		cmocka_unit_test(a_fixed_window_starts_anew_on_the_wall_clock),
 		cmocka_unit_test(as_many_at_once_as_allowed_each_until_it_ends),
 		cmocka_unit_test(an_exhausted_key_stays_so_when_the_rate_changes),
+		cmocka_unit_test(a_clock_that_lags_several_changes_gains_nothing),
 		cmocka_unit_test(another_algorithm_makes_every_key_fresh),
 		cmocka_unit_test(every_limit_can_begin_anew_more_often_than_there_are_lanes),
 		cmocka_unit_test(a_full_table_has_its_policy),
