@@ -92,12 +92,10 @@ void limiter_set_wall_offset(struct limiter *l, int64_t wall_offset_ns)
 
 /* ---- limits ---- */
 
-static void clear_lane(struct slots *t, uint32_t lane)
+static void clear_lane(struct cell *cells, size_t count, uint32_t lane)
 {
-	size_t cells = (size_t)t->buckets * SLOTS_BUCKET;
-
-	for (size_t i = 0; i < cells; i++) {
-		struct cell *c = &t->cells[i];
+	for (size_t i = 0; i < count; i++) {
+		struct cell *c = &cells[i];
 		uint64_t key = cell_key(c);
 
 		if (key && (key & LANE_MASK) == lane)
@@ -115,8 +113,12 @@ static uint16_t lane_take(struct limiter *l, uint32_t limit)
 		lane = s->lanes++ % LANES;
 	while (s->lane_limit[lane] != LANE_RETIRED);
 	if (s->lanes > LANES) {
-		clear_lane(&l->slots, lane);
-		clear_lane(&l->windows.slots, lane);
+		size_t windows = (size_t)l->windows.slots.buckets * SLOTS_BUCKET;
+
+		clear_lane(l->slots.cells, (size_t)l->slots.buckets * SLOTS_BUCKET, lane);
+		clear_lane(l->coarse, (size_t)LIMITS_MAX * COARSE_CELLS, lane);
+		clear_lane(l->windows.slots.cells, windows + (size_t)LIMITS_MAX * WINDOW_COARSE,
+			   lane);
 	}
 	atomic_store_explicit(&s->lane_limit[lane], (uint16_t)limit, memory_order_release);
 	return (uint16_t)lane;
@@ -187,11 +189,11 @@ void limiter_terms(const struct limiter *l, uint32_t limit, struct limit_terms *
 
 uint64_t limiter_fingerprint(const struct limiter *l, uint32_t limit, const void *key, size_t len)
 {
-	const struct terms_line *line = &l->lines[limit];
 	struct terms t;
 
 	must(limit < limiter_limits(l));
-	t.lane = atomic_load_explicit(&line->now.lane, memory_order_relaxed);
+	/* That of the decision to come: what is counted under one is not given to another. */
+	t.lane = terms_lane(&l->lines[limit]);
 	return lane_key(&t, siphash13(l->shared->seed, limit, key, len));
 }
 

@@ -93,6 +93,9 @@ static inline uint64_t unused_since_horizon(const struct limiter *l, const struc
 	return state_unused(t, &m);
 }
 
+/* For who counts in a shared cell and finds another's mark there. True: refused, since the
+ * limit began anew while this one slept. */
+bool coarse_is_over(const struct taking *by, struct limit_verdict *verdict);
 /* Decides by the record that the key's cell links to. False: it has changed, look again. */
 bool hot_take(struct taking *by, uint64_t link, struct limit_verdict *verdict);
 /* After a take that left the key's cell with that arrival time. */

@@ -66,6 +66,17 @@ static void give_coarse(struct taking *by)
 		count_up(&by->shard->retries, 1);
 }
 
+/* True, and refused: the limit began anew while this one slept. Others may count in the
+ * shared cell by now, and this one would have to forget what they have. */
+bool coarse_is_over(const struct taking *by, struct limit_verdict *verdict)
+{
+	if (likely(terms_lane(by->line) == by->terms.lane))
+		return false;
+	verdict->outcome = LIMIT_REFUSED;
+	verdict->wait_ns = by->terms.algorithm == LIMIT_CONCURRENCY ? 0 : 1;
+	return true;
+}
+
 static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 {
 	struct cell *c = coarse_cell(by);
@@ -74,13 +85,16 @@ static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 	for (;;) {
 		/* The key may have had a cell of its own until somebody forgot it, by a clock
 		 * that is ahead of this one. */
-		uint64_t used = unused_since_horizon(by->shard->limiter, by->line, &by->terms,
-						     by->now_ns);
+		uint64_t used =
+			unused_since_horizon(by->shard->limiter, by->line, &by->terms, by->now_ns);
 
 		key = cell_key(c);
 		state = cell_state(c);
-		if (key == mark) /* else of the limit's former life, or of none */
+		if (key == mark)
 			used = max_u64(used, state);
+		else if (coarse_is_over(by, verdict)) /* it is of the limit's next life */
+			return;
+		/* else of a former life, or of none */
 		if (!state_take(&by->terms, &by->moment, used, by->cost, &next, verdict)) {
 			if (cell_is(c, key, state))
 				return;
@@ -93,11 +107,11 @@ static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 }
 
 /* False: the key has a cell of its own meanwhile. */
-static bool no_room(struct taking *by, struct limit_verdict *verdict)
+static bool no_room(struct taking *by, bool elsewhere, struct limit_verdict *verdict)
 {
 	count_up(&by->shard->no_room, 1);
 	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
-	if (by->terms.on_full != LIMIT_FULL_COARSE)
+	if (by->terms.on_full != LIMIT_FULL_COARSE && !elsewhere)
 		return true;
 	verdict->coarse = true;
 	take_coarse(by, verdict);
@@ -115,9 +129,10 @@ static bool no_room(struct taking *by, struct limit_verdict *verdict)
 /* What a key begins with. *ret_elsewhere: it has to go on where it is counted already. */
 static uint64_t first_state(const struct taking *by, bool *ret_elsewhere)
 {
-	uint64_t unused = unused_since_horizon(by->shard->limiter, by->line, &by->terms,
-					       by->now_ns);
-	uint64_t used = by->terms.on_full == LIMIT_FULL_COARSE ? coarse_used(by) : 0;
+	uint64_t unused =
+		unused_since_horizon(by->shard->limiter, by->line, &by->terms, by->now_ns);
+	/* Whatever `on_full` says now: it may have been changed. */
+	uint64_t used = coarse_used(by);
 
 	/* What is in flight will be given back there. */
 	*ret_elsewhere = by->terms.algorithm == LIMIT_CONCURRENCY && used;
@@ -143,7 +158,7 @@ static __attribute__((noinline)) bool insert(struct taking *by, struct limit_ver
 			first = first_state(by, &elsewhere);
 			if (elsewhere) {
 				cell_cas(c, by->key, state, 0, 0);
-				return no_room(by, verdict);
+				return no_room(by, elsewhere, verdict);
 			}
 			/* Refused: the cell is there then, with what it begins with. */
 			if (!state_take(&by->terms, &by->moment, first, by->cost, &next, verdict))
@@ -153,7 +168,7 @@ static __attribute__((noinline)) bool insert(struct taking *by, struct limit_ver
 			verdict->counted = verdict->outcome == LIMIT_ADMITTED;
 			count_up(&by->shard->inserted, 1);
 			return true;
-		case SLOTS_FULL: return no_room(by, verdict);
+		case SLOTS_FULL: return no_room(by, /* elsewhere */ false, verdict);
 		case SLOTS_AGAIN: count_up(&by->shard->evicted, claim.evicted); continue;
 		case SLOTS_LIVE: return false;
 		}

@@ -243,7 +243,8 @@ static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 
 	/* The key may have had a cell of its own until somebody forgot it, by a clock that is so
 	 * far ahead that this one still has in its window what was forgotten. */
-	if (unpack(unused(by)).number > number_at(&by->terms, by->now_ns) + WINDOW_KEPT - WINDOW_BACK) {
+	if (unpack(unused(by)).number >
+	    number_at(&by->terms, by->now_ns) + WINDOW_KEPT - WINDOW_BACK) {
 		verdict->outcome = LIMIT_REFUSED;
 		verdict->wait_ns = by->terms.span_ns;
 		return;
@@ -251,6 +252,8 @@ static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 	for (;;) {
 		uint64_t key = cell_key(c), state = cell_state(c);
 
+		if (key != mark && coarse_is_over(by, verdict)) /* of its next life */
+			return;
 		if (key != mark) /* of nobody, or of the limit's former life */
 			cell_cas(c, key, state, mark, unused(by));
 		else if (decide(by, c, key, state, mark, verdict))
@@ -261,11 +264,11 @@ static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 }
 
 /* As in take.c. False: the key has a cell of its own meanwhile. */
-static bool no_room(struct taking *by, struct limit_verdict *verdict)
+static bool no_room(struct taking *by, bool elsewhere, struct limit_verdict *verdict)
 {
 	count_up(&by->shard->no_room, 1);
 	verdict->outcome = by->terms.on_full == LIMIT_FULL_OPEN ? LIMIT_ADMITTED : LIMIT_NO_ROOM;
-	if (by->terms.on_full != LIMIT_FULL_COARSE)
+	if (by->terms.on_full != LIMIT_FULL_COARSE && !elsewhere)
 		return true;
 	verdict->coarse = true;
 	take_coarse(by, verdict);
@@ -282,8 +285,8 @@ static bool is_elsewhere(const struct taking *by)
 	const struct cell *c = coarse_cell(by, by->shard->limiter);
 	uint64_t state = cell_state(c), mark = coarse_mark(by);
 
-	return by->terms.on_full == LIMIT_FULL_COARSE && cell_key(c) == mark &&
-	       !is_idle(by, mark, state);
+	/* Whatever `on_full` says now: it may have been changed. */
+	return cell_key(c) == mark && !is_idle(by, mark, state);
 }
 
 /* True: the decision is made; else the key is there now, perhaps unused. */
@@ -302,14 +305,14 @@ static bool insert(struct taking *by, struct limit_verdict *verdict)
 		case SLOTS_READY:
 			if (is_elsewhere(by)) {
 				cell_cas(c, by->key, state, 0, 0);
-				return no_room(by, verdict);
+				return no_room(by, /* elsewhere */ true, verdict);
 			}
 			if (!clear(history_of(w, c), c, by->key, state) ||
 			    !cell_cas(c, by->key, state, by->key, unused(by)))
 				break;
 			count_up(&by->shard->inserted, 1);
 			return false;
-		case SLOTS_FULL: return no_room(by, verdict);
+		case SLOTS_FULL: return no_room(by, /* elsewhere */ false, verdict);
 		case SLOTS_AGAIN: count_up(&by->shard->evicted, claim.evicted); continue;
 		case SLOTS_LIVE: return false;
 		}

@@ -310,9 +310,75 @@ static void a_cap_holds_in_every_order_of_accesses(void **state UNUSED)
 	seeds_run(24, run_caps);
 }
 
+/* ---- a limit that begins anew while its keys share slots ---- */
+
+enum { LIVES = 40, SHARING_KEYS = 3 };
+
+static unsigned used_up[SHARING_KEYS][LIVES];
+
+/* Each life has its own window, all of them the first: its length tells which life it is. */
+static struct limit_terms life_terms(unsigned life)
+{
+	return (struct limit_terms){.algorithm = LIMIT_FIXED_WINDOW,
+				    .tokens = 1,
+				    .period_ns = (36000 + (uint64_t)life) * NS_PER_S};
+}
+
+static void run_life(int shard)
+{
+	for (unsigned i = 0, life = 0; i < OPERATIONS; i++) {
+		uint32_t key = (uint32_t)limit_world_chance(&w, SHARING_KEYS);
+		struct limit_verdict verdict;
+
+		limit_pause();
+		limit_world_clock(&w, (unsigned)shard);
+		limit_world_take(&w, (unsigned)shard, limit, key, 1, &verdict);
+		if (verdict.outcome == LIMIT_ADMITTED) {
+			uint64_t end_ns = w.shard[shard].clock_ns + verdict.reset_ns;
+
+			assert_true(verdict.coarse && end_ns % NS_PER_S == 0);
+			assert_int_equal(used_up[key][end_ns / NS_PER_S - 36000]++, 0);
+		}
+		if (shard == 0 && i % 15 == 0 && ++life < LIVES) {
+			const struct limit_terms terms_now = life_terms(life);
+
+			limiter_set(w.limiter, limit, &terms_now, w.now_ns);
+		}
+	}
+	fibers[shard].is_over = true;
+}
+
+static void run_lives(uint64_t seed)
+{
+	static const struct plan often = {.gap_ns = 1000, .one_in = 2};
+	const struct limit_terms hourly = {.algorithm = LIMIT_TOKEN_BUCKET,
+					   .tokens = 1,
+					   .period_ns = 3600 * NS_PER_S,
+					   .burst = 1};
+	const struct limit_terms first = life_terms(0);
+	const struct limiter_size size = {.shards = 4, .keys = 16};
+	struct limit_verdict verdict;
+	uint32_t others;
+
+	plan = &often;
+	memset(used_up, 0, sizeof(used_up));
+	limit_world_open(&w, seed, &size);
+	others = limit_world_limit(&w, "others", &hourly);
+	limit = limit_world_limit(&w, "limit", &first);
+	for (uint32_t key = 0; key < 200; key++)
+		limit_world_take(&w, 0, others, key, 1, &verdict);
+	run_fibers(run_life);
+	limit_world_close(&w);
+}
+
+static void a_sleeper_of_a_former_life_forgets_nothing_of_this_one(void **state UNUSED)
+{
+	seeds_run(24, run_lives);
+}
+
 int main(void)
 {
-	static struct CMUnitTest tests[ARRAY_LEN(plans) + 2];
+	static struct CMUnitTest tests[ARRAY_LEN(plans) + 3];
 	size_t count = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(plans); i++)
@@ -325,5 +391,7 @@ int main(void)
 		the_first_use_of_a_key_is_won_once, seeds_report);
 	tests[count++] = (struct CMUnitTest)cmocka_unit_test_teardown(
 		a_cap_holds_in_every_order_of_accesses, seeds_report);
+	tests[count++] = (struct CMUnitTest)cmocka_unit_test_teardown(
+		a_sleeper_of_a_former_life_forgets_nothing_of_this_one, seeds_report);
 	return _cmocka_run_group_tests("limits_interleaved", tests, count, NULL, NULL);
 }

@@ -310,6 +310,65 @@ static void a_full_table_has_its_policy(void **state UNUSED)
 	limited_fini(&l);
 }
 
+/* Sets the limit's keys going in shared slots, then makes room for them. */
+static void what_was_taken_in_a_shared_slot_outlives(enum limit_on_full policy,
+						     enum limit_algorithm algorithm)
+{
+	struct limit_terms terms = bucket_terms(1, 3600 * NS_PER_S, 5);
+	uint64_t later_ns = BEGIN_NS + 61 * NS_PER_S;
+	struct limit_verdict v;
+	struct limited l;
+	uint32_t fill_limit, limit;
+
+	terms.algorithm = algorithm;
+	limited_init(&l, 1, 10, 0);
+	fill_limit = limited_add(&l, "fill", bucket_terms(1, 60 * NS_PER_S, 100));
+	limit = limited_add(&l, "a", terms);
+	fill(&l, fill_limit, 32, BEGIN_NS);
+	assert_int_equal(admitted_of(&l, 0, limit, 1, 5, BEGIN_NS), 5);
+	terms.on_full = policy;
+	limiter_set(l.limiter, limit, &terms, BEGIN_NS);
+	v = take(&l, 0, limit, 1, 1, later_ns);
+	assert_int_equal(v.outcome, LIMIT_REFUSED);
+	if (algorithm == LIMIT_CONCURRENCY) {
+		for (int i = 0; i < 5; i++)
+			limiter_give_coarse(l.shard[0], limit, key_of(&l, limit, 1), 1, later_ns);
+		assert_int_equal(admitted_of(&l, 0, limit, 1, 9, later_ns), 5);
+	}
+	limited_fini(&l);
+}
+
+static void another_policy_for_full_tables_forgets_nothing(void **state UNUSED)
+{
+	for (int policy = LIMIT_FULL_COARSE; policy <= LIMIT_FULL_CLOSED; policy++) {
+		what_was_taken_in_a_shared_slot_outlives((enum limit_on_full)policy,
+							 LIMIT_TOKEN_BUCKET);
+		what_was_taken_in_a_shared_slot_outlives((enum limit_on_full)policy,
+							 LIMIT_CONCURRENCY);
+	}
+}
+
+static void a_lane_that_comes_again_finds_no_shared_slots_of_its_former_life(void **state UNUSED)
+{
+	struct limit_terms terms = bucket_terms(1, 3600 * NS_PER_S, 5);
+	struct limited l;
+	uint32_t fill_limit, limit;
+
+	limited_init(&l, 1, 10, 0);
+	fill_limit = limited_add(&l, "fill", bucket_terms(1, 60 * NS_PER_S, 100));
+	limit = limited_add(&l, "a", terms);
+	fill(&l, fill_limit, 32, BEGIN_NS);
+	for (int i = 0; i < 5000; i++) {
+		terms.algorithm = terms.algorithm == LIMIT_CONCURRENCY ? LIMIT_TOKEN_BUCKET
+								       : LIMIT_CONCURRENCY;
+		limiter_set(l.limiter, limit, &terms, BEGIN_NS);
+		/* All lanes but the other limit's were used since the last time. */
+		if (i % 2047 == 100)
+			assert_int_equal(admitted_of(&l, 0, limit, 1, 9, BEGIN_NS), 5);
+	}
+	limited_fini(&l);
+}
+
 static void only_what_is_idle_is_overwritten(void **state UNUSED)
 {
 	struct limited l;
@@ -427,6 +486,8 @@ int main(void)
 		cmocka_unit_test(another_algorithm_makes_every_key_fresh),
 		cmocka_unit_test(every_limit_can_begin_anew_more_often_than_there_are_lanes),
 		cmocka_unit_test(a_full_table_has_its_policy),
+		cmocka_unit_test(another_policy_for_full_tables_forgets_nothing),
+		cmocka_unit_test(a_lane_that_comes_again_finds_no_shared_slots_of_its_former_life),
 		cmocka_unit_test(only_what_is_idle_is_overwritten),
 		cmocka_unit_test(a_lagging_clock_gains_nothing_from_what_was_forgotten),
 		cmocka_unit_test(a_look_says_what_is_left_and_a_reset_makes_fresh),

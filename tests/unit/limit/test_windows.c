@@ -206,6 +206,27 @@ static void a_full_table_has_its_policy(void **state UNUSED)
 	limited_fini(&l);
 }
 
+static void another_policy_for_full_tables_forgets_nothing(void **state UNUSED)
+{
+	struct limit_terms terms = sliding(3, 3600 * NS_PER_S);
+	uint64_t later_ns = BEGIN_NS + 60 * NS_PER_S;
+	struct limited l;
+	uint32_t fill, limit;
+
+	limited_init(&l, 1, 0, 1);
+	fill = limited_add(&l, "fill", sliding(1, NS_PER_S));
+	limit = limited_add(&l, "a", terms);
+	for (uint64_t i = 0; i < 32; i++)
+		take(&l, 0, fill, 1000 + i, 1, BEGIN_NS);
+	assert_int_equal(admitted_of(&l, 0, limit, 1, 9, BEGIN_NS), 3);
+	terms.on_full = LIMIT_FULL_CLOSED;
+	limiter_set(l.limiter, limit, &terms, BEGIN_NS);
+	/* There is room for it by now. */
+	assert_int_equal(take(&l, 0, limit, 1, 1, later_ns).outcome, LIMIT_REFUSED);
+	assert_int_equal(admitted_of(&l, 0, limit, 1, 9, later_ns + 2 * 3600 * NS_PER_S), 3);
+	limited_fini(&l);
+}
+
 static void a_look_sees_it_and_a_reset_makes_it_fresh(void **state UNUSED)
 {
 	struct limit_view view;
@@ -246,6 +267,7 @@ int main(void)
 		cmocka_unit_test(a_steady_client_gets_eight_ninths),
 		cmocka_unit_test(only_idle_keys_are_overwritten),
 		cmocka_unit_test(a_full_table_has_its_policy),
+		cmocka_unit_test(another_policy_for_full_tables_forgets_nothing),
 		cmocka_unit_test(a_look_sees_it_and_a_reset_makes_it_fresh),
 		cmocka_unit_test(a_key_takes_at_most_64_bytes),
 	};
