@@ -71,6 +71,87 @@ static void a_bucket_admits_what_the_plain_model_has(void **state UNUSED)
 	check_against_model(1, 366 * 86400 * NS_PER_S, 1000, 86400 * NS_PER_S);
 }
 
+/* From `least` to `most`, each power of two as likely. */
+static uint64_t of_any_size(struct limited *l, uint64_t least, uint64_t most)
+{
+	unsigned low = 63 - (unsigned)__builtin_clzll(least);
+	unsigned high = 63 - (unsigned)__builtin_clzll(most);
+	uint64_t n;
+
+	do {
+		uint64_t power = (uint64_t)1 << (low + limited_random(l, high - low + 1));
+
+		n = power + limited_random(l, power);
+	} while (n < least || n > most);
+	return n;
+}
+
+/* How long until the next one asks: about as fast as tokens come, in bursts after rests as long
+ * as the bucket takes to fill, or far too fast. */
+static uint64_t gap_of(struct limited *l, int mode, uint64_t token_ns, uint64_t burst)
+{
+	if (mode == 0)
+		return limited_random(l, 2 * token_ns);
+	if (mode == 1 && limited_random(l, 40) == 0)
+		return token_ns * of_any_size(l, 1, burst);
+	return limited_random(l, token_ns / 30 + 2);
+}
+
+static void check_terms_of_any_size(uint64_t seed)
+{
+	const uint64_t day_ns = 86400 * NS_PER_S, years_ns = 5 * 366 * day_ns;
+	struct limit_terms terms = bucket_terms(1, 1, 1);
+	int mode = (int)(seed % 3);
+	struct limiter_stats stats;
+	uint64_t now_ns, token_ns;
+	struct limited l;
+	struct model m;
+	uint32_t limit;
+
+	limited_init(&l, 3, 64, 0);
+	l.random ^= seed * 0x9e3779b97f4a7c15;
+	do {
+		terms.tokens = of_any_size(&l, 1, LIMIT_TOKENS_MAX);
+		terms.period_ns = of_any_size(&l, 1, 366 * day_ns);
+	} while (terms.tokens * NS_PER_S > LIMIT_RATE_MAX * (unsigned __int128)terms.period_ns);
+	terms.burst = of_any_size(&l, 1, LIMIT_TOKENS_MAX);
+	token_ns = terms.period_ns / terms.tokens + 1;
+	limit = limited_add(&l, "a", terms);
+	now_ns = of_any_size(&l, 1, years_ns - 366 * day_ns);
+	m = (struct model){.held = (unsigned __int128)terms.burst * terms.period_ns,
+			   .at_ns = now_ns,
+			   .terms = terms};
+	for (int i = 0; i < 3000; i++) {
+		uint32_t cost = (uint32_t)of_any_size(&l, 1, i % 4 ? 1 : terms.burst);
+		unsigned shard = (unsigned)limited_random(&l, 3);
+		uint64_t gap_ns = gap_of(&l, mode, token_ns, terms.burst);
+		struct limit_verdict v;
+
+		if (now_ns + gap_ns > years_ns)
+			break;
+		now_ns += gap_ns;
+		v = take(&l, shard, limit, 7, cost, now_ns);
+		assert_in_range(v.remaining, 0, terms.burst);
+		if (v.outcome == LIMIT_ADMITTED)
+			assert_true(model_take(&m, cost, now_ns));
+		else
+			assert_true(v.wait_ns > 0);
+		if (i % 20 == 0)
+			limiter_upkeep(l.shard[shard], now_ns);
+	}
+	for (unsigned shard = 0; shard < 3; shard++) {
+		limiter_shard_stats(l.shard[shard], &stats);
+		assert_int_equal(stats.over_admitted, 0);
+	}
+	limited_fini(&l);
+}
+
+static void no_terms_however_extreme_admit_more_than_the_plain_model(void **state UNUSED)
+{
+	for (uint64_t seed = 1; seed <= 300; seed++)
+		check_terms_of_any_size(seed);
+}
+
 static void after_the_wait_it_is_admitted_and_not_long_before(void **state UNUSED)
 {
 	struct limited l;
@@ -476,6 +557,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bucket_admits_what_the_plain_model_has),
+		cmocka_unit_test(no_terms_however_extreme_admit_more_than_the_plain_model),
 		cmocka_unit_test(after_the_wait_it_is_admitted_and_not_long_before),
 		cmocka_unit_test(what_is_above_the_burst_never_comes),
 		cmocka_unit_test(what_is_given_back_may_be_taken_again_but_not_more),
