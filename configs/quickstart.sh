@@ -22,7 +22,7 @@ and stops both on Ctrl-C.
   --check  try the lines itself, stop, and exit with 0 when all went well, else 1
   --help   this text
 
-It uses the ports 8080 (gateway), 9090 (health) and 9000 (origin) of 127.0.0.1.
+It uses the ports 8080 (gateway), 9090 (metrics, health) and 9000 (origin) of 127.0.0.1.
 TEXT
 }
 
@@ -133,7 +133,7 @@ print_all() {
 
 Running, until Ctrl-C:
   gateway  $gateway    (configs/quickstart.yaml)
-  health   $metrics    (/health, /ready)
+  health   $metrics    (/metrics, /health, /ready)
   origin   http://$origin
 Logs are in build/quickstart/. Lines to try in another terminal:
 
