@@ -441,37 +441,76 @@ def test_private_memory_needs_no_dev_shm():
 
 # ---- much of it ----
 
-def wrk(port, path, seconds, connections=32):
+CONNECTIONS = 32        # of wrk
+# Path, service and route, and the classes of its answers.
+MUCH_KINDS = (("/fixed", ("fixed", "fixed[0]"), {"read 2xx"}),
+              ("/nowhere/else", ("app", "rest"), {"read 2xx"}),
+              ("/few", ("limited", "few"), {"read 2xx", "read 4xx"}),
+              ("/refusing", ("refusing", "all"), {"read 5xx"}))
+
+
+def wrk(url, seconds):
     """Answers, by wrk's own count: (complete ones, those that were no 2xx or 3xx)."""
-    done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
-                           f"http://127.0.0.1:{port}{path}"],
+    done = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url],
                           capture_output=True, text=True, check=True).stdout
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", done)
     return int(re.search(r"(\d+) requests in", done)[1]), int(errors[1]) if errors else 0
 
 
-def test_under_load_nothing_is_lost_or_counted_twice(origin, full):
+def resets_until(gateway, stop, ret_sent):
+    """Clients that ask for an answer of which nothing comes, and vanish with a reset."""
+    while not stop.is_set():
+        with gateway.client() as client:
+            client.send(b"GET /never HTTP/1.1\r\nHost: reset.test\r\n\r\n")
+            client.stays_open(0.05)
+            client.reset()
+        ret_sent.append(1)
+
+
+def test_under_load_nothing_is_lost_or_counted_twice(tmp_path, origin, full):
     """wrk drops what is in flight at its end, which the gateway may have answered or seen
     vanish: as many as it had connections, at each of its ends."""
     wanted, loads = (1_000_000, 3) if full else (20_000, 1)
+    certificate = Authority(tmp_path).issue("server", ["a.test"])
     services = SERVICES.format(origin=origin.url, nobody=free_port())
-    with Ringway(services, shards=2) as gateway:
-        kinds, answered, refused, rounds = [], 0, 0, 0
-        errors = threading.Thread(target=lambda: kinds.append(every_kind(gateway, 5)))
-        errors.start()
-        while answered < wanted:
-            for path in ("/fixed", "/nowhere/else", "/few"):
-                got, bad = wrk(gateway.port, path, loads)
-                answered, refused, rounds = answered + got, refused + bad, rounds + 1
-        errors.join()
+    answered, refused = collections.Counter(), collections.Counter()
+    kinds, resets, stop, rounds = [], [], threading.Event(), 0
+    with Tls([certificate], services, shards=2) as gateway:
+        others = [threading.Thread(target=lambda: kinds.append(every_kind(gateway, 5))),
+                  threading.Thread(target=resets_until, args=(gateway, stop, resets))]
+        for thread in others:
+            thread.start()
+        while sum(answered.values()) < wanted or rounds < 2:
+            scheme, port = (("http", gateway.port), ("https", gateway.tls_port))[rounds % 2]
+            for path, which, _ in MUCH_KINDS:
+                got, bad = wrk(f"{scheme}://127.0.0.1:{port}{path}", loads)
+                answered[which] += got
+                refused[which] += bad
+            rounds += 1
+        stop.set()
+        for thread in others:
+            thread.join()
         found = settled(gateway)
         check_sums(found, gateway)
-        slack = 32 * rounds
-        own = sum(kinds[0].values())
-        assert answered + own <= found["sum"]["requests"] <= answered + own + slack
-        seen = by_status(found)
-        assert seen["read 2xx"] >= answered - refused
-        assert all(s["requests"] > 0 for s in found["sum"]["shards"])
+        total = found["sum"]
+        slack = CONNECTIONS * rounds
+        own = sum(kinds[0].values()) + len(resets)
+        assert sum(answered.values()) + own <= total["requests"] <= \
+            sum(answered.values()) + own + slack * len(MUCH_KINDS)
+        # Of each route; `every_kind` has asked some of them a few times.
+        for _, which, classes in MUCH_KINDS:
+            counted = route(found, *which)["requests"]
+            of_load = sum(n for kind, n in counted.items() if kind in classes)
+            assert 0 <= of_load - answered[which] <= slack + own, (which, counted)
+        few = route(found, "limited", "few")["requests"]
+        assert few["read 2xx"] == total["limits_admitted"] == 3
+        assert few["read 4xx"] == total["limits_refused"] == total["failed"]["rate_limited"]
+        assert 0 <= few["read 4xx"] - refused["limited", "few"] <= slack + own
+        assert total["failed"]["upstream_connect_refused"] == \
+            route(found, "refusing", "all")["requests"]["read 5xx"]
+        assert total["failed"]["client_closed"] >= len(resets) > 0
+        assert total["handshakes_full"] + total["handshakes_resumed"] >= CONNECTIONS
+        assert all(s["requests"] > 0 for s in total["shards"])
 
 
 def test_the_reader_does_not_need_to_be_the_owner(origin):
