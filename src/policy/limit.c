@@ -27,6 +27,7 @@ struct limit_use {
 	uint32_t metric;
 	bool per_client;      /* its key says who asks, not only what for */
 	struct span quoted;   /* the name as a string of RFC 9651 and of JSON, quotes around */
+	struct limit_policy policy; /* of the rate */
 };
 
 struct limits_use {
@@ -128,6 +129,8 @@ static int build_use(const struct config_limit *c, struct limiter *limiter,
 	for (size_t i = 0; i < c->keys_len; i++)
 		use->per_client |= c->keys[i].part == CONFIG_LIMIT_IP ||
 				   c->keys[i].part == CONFIG_LIMIT_HEADER;
+	if (c->tokens && !limit_policy_init(&use->policy, use->quoted, &terms[0].terms, arena))
+		return -ENOMEM;
 	for (unsigned i = 0; i < n && !err; i++)
 		err = limiter_add(limiter, terms[i].name, &terms[i].terms,
 				  terms[i].terms.algorithm == LIMIT_CONCURRENCY ? &use->concurrency
@@ -282,7 +285,7 @@ static void tell(struct policy_run *run, const struct limits_use *uses, const st
 		if (use->config->headers == CONFIG_LIMIT_HEADERS_OFF)
 			continue;
 		limiter_terms(run->at->limiter, use->rate, &terms);
-		limit_fields_add(&fields, use->config->headers, use->quoted, &terms,
+		limit_fields_add(&fields, use->config->headers, &use->policy, &terms,
 				 &taken[i].rate);
 	}
 	limit_fields_end(&fields, run);

@@ -48,17 +48,44 @@ static void end_member(struct limit_text *t, const char *at)
 	t->len = (size_t)(at - t->at);
 }
 
-static void add_policy(struct limit_text *t, struct span quoted, const struct limit_terms *terms)
+/* Behind the limit's name. */
+static char *put_policy(char *at, const struct limit_terms *terms)
 {
-	char *at = begin_member(t, quoted);
-
-	if (!at)
-		return;
 	at = put_number(put(at, SPAN(";q=")), terms->tokens);
 	at = put_number(put(at, SPAN(";w=")), whole_seconds(terms->period_ns));
 	if (terms->algorithm == LIMIT_TOKEN_BUCKET && terms->burst != terms->tokens)
 		at = put_number(put(at, SPAN(";burst=")), terms->burst);
-	end_member(t, at);
+	return at;
+}
+
+bool limit_policy_init(struct limit_policy *p, struct span quoted, const struct limit_terms *terms,
+		       struct arena *arena)
+{
+	char *text = arena_text(arena, quoted.len + MEMBER_BYTES);
+
+	if (!text)
+		return false;
+	p->terms = *terms;
+	p->name_bytes = quoted.len;
+	p->text = span_of(text, (size_t)(put_policy(put(text, quoted), terms) - text));
+	return true;
+}
+
+static bool is_as_configured(const struct limit_policy *p, const struct limit_terms *terms)
+{
+	return p->terms.tokens == terms->tokens && p->terms.period_ns == terms->period_ns &&
+	       p->terms.algorithm == terms->algorithm &&
+	       (terms->algorithm != LIMIT_TOKEN_BUCKET || p->terms.burst == terms->burst);
+}
+
+static void add_policy(struct limit_text *t, const struct limit_policy *p,
+		       const struct limit_terms *terms)
+{
+	bool usual = is_as_configured(p, terms);
+	char *at = begin_member(t, usual ? p->text : span_of(p->text.ptr, p->name_bytes));
+
+	if (at)
+		end_member(t, usual ? at : put_policy(at, terms));
 }
 
 static void add_standing(struct limit_text *t, struct span quoted, const struct limit_verdict *v)
@@ -80,12 +107,12 @@ void limit_fields_begin(struct limit_fields *f)
 }
 
 void limit_fields_add(struct limit_fields *f, enum config_limit_headers headers,
-		      struct span quoted, const struct limit_terms *terms,
+		      const struct limit_policy *policy, const struct limit_terms *terms,
 		      const struct limit_verdict *v)
 {
 	if (headers != CONFIG_LIMIT_HEADERS_X_RATELIMIT) {
-		add_policy(&f->policies, quoted, terms);
-		add_standing(&f->standing, quoted, v);
+		add_policy(&f->policies, policy, terms);
+		add_standing(&f->standing, span_of(policy->text.ptr, policy->name_bytes), v);
 	}
 	if (headers != CONFIG_LIMIT_HEADERS_IETF && (!f->has_x || v->remaining < f->x_remaining)) {
 		f->has_x = true;

@@ -22,10 +22,21 @@ struct limit_fields {
 	uint64_t x_limit, x_remaining, x_reset_s; /* of the limit that is nearest to its end */
 };
 
+/* What RateLimit-Policy says of a limit, ready made for the terms that it was configured with. */
+struct limit_policy {
+	struct limit_terms terms;
+	struct span text;  /* the name in quotes, then quota and window */
+	size_t name_bytes; /* of the name with its quotes */
+};
+
+/* The text is the arena's; false: it is exhausted. */
+bool limit_policy_init(struct limit_policy *p, struct span quoted,
+                       const struct limit_terms *terms, struct arena *arena);
+
 void limit_fields_begin(struct limit_fields *f);
-/* `quoted` is the limit's name in quotes. */
+/* `terms` are those in force, which need not be those of the configuration any more. */
 void limit_fields_add(struct limit_fields *f, enum config_limit_headers headers,
-                      struct span quoted, const struct limit_terms *terms,
+                      const struct limit_policy *policy, const struct limit_terms *terms,
                       const struct limit_verdict *verdict);
 /* Into run->fields. Without memory nothing is told: the request goes on all the same. */
 void limit_fields_end(const struct limit_fields *f, struct policy_run *run);
