@@ -268,9 +268,14 @@ runtime: {{shards: 1, cpus: "{cpu}", pin: true}}
 services:
   origin:
     url: "http://127.0.0.1:{origin_port}"
-    routes: [{{path: "/*"}}]
+    routes: [{{path: "/*"{limits}}}]
 admin: {{socket: {dir}/admin.sock}}
 monitoring: {{logging: {{access: off}}}}
+{limit}"""
+
+# One that admits everything.
+RINGWAY_LIMIT = """limits:
+  bench: {{key: ip, requests_per_second: 1000000, burst: 1000000, headers: {headers}}}
 """
 
 # What a listener of each needs for TLS; what is not here is as by default, tickets and
@@ -385,10 +390,14 @@ class Bench:
 			argv = [self.options.haproxy, "-db", "-f", config]
 		else:
 			config = self.dir / "ringway.yaml"
+			headers = self.options.limit
+			limit = RINGWAY_LIMIT.format(headers=headers) if headers else ""
 			config.write_text(RINGWAY_CONFIG.format(pid=os.getpid(), dir=self.dir, port=port,
 			                                        cpu=PROXY_CPU, origin_port=origin_port,
 			                                        connections=clients,
-			                                        listen_tls=listen_tls))
+			                                        listen_tls=listen_tls,
+			                                        limits=", limits: [bench]" if limit else "",
+			                                        limit=limit))
 			argv = [self.options.ringway, "run", config]
 		return Process(name, argv, PROXY_CPU, log), port
 
@@ -790,6 +799,8 @@ def parse_options():
 	               help="times each cell is measured, order alternating (default: %(default)s)")
 	p.add_argument("--connections", metavar="N", type=positive, default=64,
 	               help="client connections (default: %(default)s)")
+	p.add_argument("--limit", metavar="HEADERS", choices=["off", "ietf", "x-ratelimit", "both"],
+	               help="Ringway's route has one limit with `headers: HEADERS`")
 	p.add_argument("--json", metavar="FILE", help="write every sample there as well")
 	p.add_argument("--ringway", metavar="PATH", default=root / "build/ringway")
 	p.add_argument("--relay", metavar="PATH", default=root / "build/bench/relay")

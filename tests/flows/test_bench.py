@@ -35,7 +35,7 @@ def bench(tmp_path_factory):
         patch.setattr(compare, "PROXY_CPU", cpu)
         patch.setattr(compare, "LOAD_CPU", cpu)
         made = compare.Bench(SimpleNamespace(**tools, handshakes=HANDSHAKES, connections=4,
-                                             counters=False), folder)
+                                             counters=False, limit=None), folder)
         made.make_certificate()
         yield made
 
