@@ -18,6 +18,7 @@
 
 #include <ringway/base/clock.h>
 #include <ringway/observe/event.h>
+#include <ringway/policy/limit.h>
 
 #include "instance.h"
 
@@ -70,6 +71,24 @@ static void set_aside(const struct config *config, const char *path, const char 
 	say_fresh(path, text);
 }
 
+/* Else every name that limits ever had would come along, until there is room for no other. */
+static void forget_others(struct limiter *l, const struct config *config)
+{
+	bool is_named[LIMITS_MAX] = {false};
+
+	for (size_t i = 0; i < config->limits_len; i++) {
+		struct policy_limit_terms terms[2];
+		uint32_t number;
+
+		for (unsigned n = policy_limit_terms(&config->limits[i], terms); n--;)
+			if (limiter_find(l, terms[n].name, &number) == 0)
+				is_named[number] = true;
+	}
+	for (uint32_t i = 0; i < limiter_limits(l); i++)
+		if (!is_named[i])
+			limiter_forget(l, i);
+}
+
 static void load(struct instance *in, const struct config *config, const char *path, int fd)
 {
 	uint64_t keys = 0, left_out = 0;
@@ -94,6 +113,7 @@ static void load(struct instance *in, const struct config *config, const char *p
 	}
 	in->limits_file_is_loaded = true;
 	in->limit_keys_loaded = keys;
+	forget_others(in->limiter, config);
 	event_info("limits: the state of %" PRIu64 " keys was loaded from %s", keys, path);
 	if (left_out)
 		event_warn("limits: %" PRIu64 " keys were left out, there is no room for them; see "

@@ -376,6 +376,17 @@ static int prepare(struct instance *in)
 	return err;
 }
 
+static int first_snapshot(struct instance *in, struct config *config,
+			  struct tls_credentials *credentials)
+{
+	int err = snapshot_create(config, credentials, &in->common, 1, in->shards_len + 1,
+				  &in->snapshot);
+
+	if (err)
+		event_error("the configuration does not come into force: %s", strerror(-err));
+	return err;
+}
+
 /* The config becomes the snapshot's, or is destroyed. */
 static int start(struct instance *in, struct config *config)
 {
@@ -409,8 +420,7 @@ static int start(struct instance *in, struct config *config)
 	if (!err)
 		err = read_certificates(in, config, &credentials);
 	if (!err)
-		err = snapshot_create(config, credentials, &in->common, 1, in->shards_len + 1,
-				      &in->snapshot);
+		err = first_snapshot(in, config, credentials);
 	if (err) {
 		tls_credentials_destroy(credentials);
 		config_destroy(config);

@@ -129,7 +129,10 @@ int limiter_find(const struct limiter *l, const char *name, uint32_t *ret_limit)
 	uint32_t n = limiter_limits(l);
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (strcmp(l->names[i].text, name) == 0) {
+		const struct limit_name *known = &l->names[i];
+
+		if (atomic_load_explicit(&known->is_known, memory_order_acquire) &&
+		    strcmp(known->text, name) == 0) {
 			*ret_limit = i;
 			return 0;
 		}
@@ -137,22 +140,44 @@ int limiter_find(const struct limiter *l, const char *name, uint32_t *ret_limit)
 	return -ENOENT;
 }
 
+static uint32_t vacant_number(const struct limiter *l)
+{
+	uint32_t n = limiter_limits(l);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!atomic_load_explicit(&l->names[i].is_known, memory_order_relaxed))
+			return i;
+	return n;
+}
+
 int limiter_add(struct limiter *l, const char *name, const struct limit_terms *terms,
 		uint32_t *ret_limit)
 {
-	uint32_t n = limiter_limits(l);
+	uint32_t number;
 
 	if (limiter_find(l, name, ret_limit) == 0)
 		return 0;
 	if (strlen(name) >= LIMIT_NAME_BYTES)
 		return -ENAMETOOLONG;
-	if (n == LIMITS_MAX)
+	number = vacant_number(l);
+	if (number == LIMITS_MAX)
 		return -ENOSPC;
-	strcpy(l->names[n].text, name);
-	terms_write(&l->lines[n], terms, lane_take(l, n), l->size.shards, 0, true);
-	atomic_store_explicit(&l->shared->limits, n + 1, memory_order_release);
-	*ret_limit = n;
+	strcpy(l->names[number].text, name);
+	terms_write(&l->lines[number], terms, lane_take(l, number), l->size.shards, 0, true);
+	atomic_store_explicit(&l->names[number].is_known, true, memory_order_release);
+	if (number == limiter_limits(l))
+		atomic_store_explicit(&l->shared->limits, number + 1, memory_order_release);
+	*ret_limit = number;
 	return 0;
+}
+
+void limiter_forget(struct limiter *l, uint32_t limit)
+{
+	must(limit < limiter_limits(l));
+	atomic_store_explicit(&l->names[limit].is_known, false, memory_order_relaxed);
+	/* Its keys are nobody's: whoever wants their cells takes them. */
+	atomic_store_explicit(&l->shared->lane_limit[l->lines[limit].now.lane], LANE_RETIRED,
+			      memory_order_release);
 }
 
 void limiter_set(struct limiter *l, uint32_t limit, const struct limit_terms *terms,

@@ -14,6 +14,7 @@
 #include "shared.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,7 +138,11 @@ static void put_limits(struct writer *w, const struct limiter *l)
 		struct saved_limit s = {.name = ""};
 
 		terms_public(line, &terms);
-		strcpy(s.name, l->names[i].text);
+		/* Numbers stay, since keys are hashed with them. No limit is called that. */
+		if (l->names[i].is_known)
+			strcpy(s.name, l->names[i].text);
+		else
+			snprintf(s.name, sizeof(s.name), "#%u", i);
 		s.tokens = terms.tokens;
 		s.period_ns = terms.period_ns;
 		s.burst = terms.burst;

@@ -25,6 +25,8 @@
 
 struct limit_name {
 	char text[LIMIT_NAME_BYTES];
+	/* Release after the text is whole: who finds a name by it reads no half of one. */
+	_Atomic bool is_known;
 };
 
 struct shared {

@@ -75,6 +75,9 @@ int limiter_add(struct limiter *l, const char *name, const struct limit_terms *t
                 uint32_t *ret_limit);
 /* -ENOENT. */
 int limiter_find(const struct limiter *l, const char *name, uint32_t *ret_limit);
+/* Before any shard decides: nobody asks for it any more. Its keys are gone, its number is for
+ * the next name that is added. */
+void limiter_forget(struct limiter *l, uint32_t limit);
 /* Other terms, in force for the very next decision of every shard. Token buckets keep what
  * each key has used: an exhausted key stays exhausted and refills at the new rate. Another
  * algorithm, for windows another period, and for buckets a rate more than a thousand times
@@ -82,7 +85,8 @@ int limiter_find(const struct limiter *l, const char *name, uint32_t *ret_limit)
  * while the terms change goes by those before or those after. */
 void limiter_set(struct limiter *l, uint32_t limit, const struct limit_terms *terms,
                  uint64_t now_ns);
-uint32_t limiter_limits(const struct limiter *l); /* how many there are: 0 to n - 1 */
+/* How many there are, 0 to n - 1; a forgotten one has a name that nobody asks for. */
+uint32_t limiter_limits(const struct limiter *l);
 const char *limiter_name(const struct limiter *l, uint32_t limit);
 void limiter_terms(const struct limiter *l, uint32_t limit, struct limit_terms *ret_terms);
 

@@ -144,6 +144,45 @@ static void leases_are_folded_in(void **state UNUSED)
 	close(fd);
 }
 
+static void a_forgotten_limit_gives_its_number_to_another(void **state UNUSED)
+{
+	struct limited before, after;
+	uint64_t keys, left_out;
+	uint32_t limit;
+	int fd = file(), again = file();
+
+	limited_init(&before, 1, 100, 100);
+	for (const char *name = "abc"; *name; name++)
+		limited_add(&before, (char[]){*name, '\0'}, bucket_terms(1, 3600 * NS_PER_S, 10));
+	for (limit = 0; limit < 3; limit++)
+		assert_int_equal(admitted_of(&before, 0, limit, 1, 10, BEGIN_NS), 10);
+	save(&before, fd, BEGIN_NS, UNIX_NS);
+	limited_fini(&before);
+	/* Twice: a number that nobody had when it was saved is nobody's afterwards. */
+	for (unsigned round = 0; round < 2; round++) {
+		limited_init(&after, 1, 100, 100);
+		assert_int_equal(limiter_load(after.limiter, round ? again : fd, BEGIN_NS, UNIX_NS,
+					      &keys, &left_out),
+				 0);
+		assert_int_equal(keys, round ? 2 : 3);
+		limiter_forget(after.limiter, 1);
+		if (!round) {
+			save(&after, again, BEGIN_NS, UNIX_NS);
+			limited_fini(&after);
+		}
+	}
+	assert_int_equal(limiter_find(after.limiter, "b", &limit), -ENOENT);
+	assert_int_equal(limited_add(&after, "d", bucket_terms(1, 3600 * NS_PER_S, 10)), 1);
+	assert_int_equal(limited_add(&after, "b", bucket_terms(1, 3600 * NS_PER_S, 10)), 3);
+	assert_int_equal(admitted_of(&after, 0, 0, 1, 10, BEGIN_NS), 0);
+	assert_int_equal(admitted_of(&after, 0, 1, 1, 20, BEGIN_NS), 10);
+	assert_int_equal(admitted_of(&after, 0, 2, 1, 10, BEGIN_NS), 0);
+	assert_int_equal(admitted_of(&after, 0, 3, 1, 20, BEGIN_NS), 10);
+	limited_fini(&after);
+	close(fd);
+	close(again);
+}
+
 static void keys_without_room_are_counted(void **state UNUSED)
 {
 	struct limited before, after;
@@ -208,6 +247,7 @@ int main(void)
 		cmocka_unit_test(the_time_between_counts_as_passed_and_never_negative),
 		cmocka_unit_test(changed_terms_and_used_tokens_both_survive),
 		cmocka_unit_test(leases_are_folded_in),
+		cmocka_unit_test(a_forgotten_limit_gives_its_number_to_another),
 		cmocka_unit_test(keys_without_room_are_counted),
 		cmocka_unit_test(a_file_that_is_not_whole_changes_nothing),
 	};
