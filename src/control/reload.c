@@ -139,8 +139,8 @@ static void build(struct reload *r, struct config *config, FILE *out)
 			      in->shards_len + 1, &r->snapshot);
 	if (err) {
 		say(r, out, config->path,
-		    err == -ENOSPC ? "more services or targets than a process can ever have "
-				     "known: restart it"
+		    err == -ENOSPC ? "more services, targets or limits than a process can ever "
+				     "have known: restart it"
 				   : strerror(-err));
 		config_destroy(config);
 		tls_credentials_destroy(credentials);
@@ -189,6 +189,27 @@ static void *run(void *arg)
 
 /* ---- control ---- */
 
+/* An answer is one block: what has happened stays, and the words go. */
+static char *dump(json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	if (text && strlen(text) > BLOCK_DATA_BYTES) {
+		free(text);
+		json_object_set_new(json, "report",
+				    json_string("the report is too long: run `ringway check`\n"));
+		text = json_dumps(json, JSON_COMPACT);
+	}
+	if (text && strlen(text) > BLOCK_DATA_BYTES) {
+		free(text);
+		json_object_set_new(json, "limits_undone",
+				    json_pack("[s]", "many limits are again as the file says: the "
+						     "events name them"));
+		text = json_dumps(json, JSON_COMPACT);
+	}
+	return text;
+}
+
 static void answer(struct reload *r, bool ok, uint64_t took_ms)
 {
 	struct http_field type = {.name = SPAN("Content-Type"), .value = SPAN("application/json")};
@@ -207,13 +228,12 @@ static void answer(struct reload *r, bool ok, uint64_t took_ms)
 			      "report", r->report, "limits_undone", r->undone)
 		  : json_pack("{s:b,s:I,s:s}", "ok", 0, "errors", (json_int_t)r->errors, "report",
 			      r->report);
-	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	text = json ? dump(json) : NULL;
 	json_decref(json);
-	if (text && strlen(text) <= BLOCK_DATA_BYTES)
+	if (text)
 		exchange_answer(x, ok ? 200 : 422, &type, 1, span_str(text));
 	else
-		answer_problem(x, ok ? 200 : 422, "the report is too long: run `ringway check`",
-			       NULL, 0);
+		answer_problem(x, 503, "the gateway is out of resources", NULL, 0);
 	free(text);
 }
 
