@@ -71,7 +71,8 @@ static bool read_json(struct admin_call *c, struct wish *w)
 			text = arena_printf(&c->x->arena, "%" JSON_INTEGER_FORMAT,
 					    json_integer_value(value));
 		else if (json_is_real(value))
-			text = arena_printf(&c->x->arena, "%.17g", json_real_value(value));
+			/* As it was written, 0.1 rather than 0.10000000000000001. */
+			text = arena_printf(&c->x->arena, "%.15g", json_real_value(value));
 		if (!put_wish(c, w, span_str(key), text))
 			break;
 	}

@@ -108,7 +108,7 @@ unsigned policy_limit_terms(const struct config_limit *c, struct policy_limit_te
 	}
 	if (c->concurrency) {
 		snprintf(ret_terms[n].name, sizeof(ret_terms[n].name),
-			 "%s" POLICY_CONCURRENCY_SUFFIX, c->name);
+			 POLICY_CONCURRENCY_PREFIX "%s", c->name);
 		ret_terms[n++].terms = cap_terms(c);
 	}
 	return n;
@@ -185,15 +185,26 @@ static void give(struct policy_run *run, uint32_t limit, bool coarse, uint64_t f
 						      cost, run->at->shard->now_ns);
 }
 
+/* What the verdict tells is as it was before, too. */
 static void undo(struct policy_run *run, uint32_t limit, uint64_t fingerprint, uint32_t cost,
-		 const struct limit_verdict *v)
+		 struct limit_verdict *v)
 {
-	if (v->outcome == LIMIT_ADMITTED && v->counted)
-		give(run, limit, v->coarse, fingerprint, cost);
+	struct limit_terms terms;
+
+	if (v->outcome != LIMIT_ADMITTED || !v->counted)
+		return;
+	give(run, limit, v->coarse, fingerprint, cost);
+	limiter_terms(run->at->limiter, limit, &terms);
+	v->remaining += cost;
+	if (terms.algorithm == LIMIT_TOKEN_BUCKET)
+		v->reset_ns -= min_u64(v->reset_ns, (uint64_t)((unsigned __int128)cost *
+							       terms.period_ns / terms.tokens));
+	else if (v->remaining >= terms.tokens)
+		v->reset_ns = 0;
 }
 
 static void give_back(struct policy_run *run, const struct limits_use *uses,
-		      const struct taken *taken, uint32_t len)
+		      struct taken *taken, uint32_t len)
 {
 	while (len--) {
 		const struct limit_use *use = &uses->at[len];

@@ -6,8 +6,9 @@
 #include <ringway/config/config.h>
 #include <ringway/limit/limiter.h>
 
-/* A limit's cap on concurrency is known by the limit's name with this behind it. */
-#define POLICY_CONCURRENCY_SUFFIX "#concurrency"
+/* A limit's cap on concurrency is known by the limit's name with this in front: a route may
+ * be called anything, so that nothing behind the name would tell the two apart. */
+#define POLICY_CONCURRENCY_PREFIX "concurrency:"
 
 struct policy_limit_terms {
 	char name[LIMIT_NAME_BYTES];
