@@ -97,6 +97,14 @@ static bool is_valid_request_id(struct span id)
 	return true;
 }
 
+/* Some proxies write the client's port as well: 192.0.2.1:443, [2001:db8::1]:443. */
+static bool read_forwarded(struct span text, struct address *ret_address)
+{
+	return address_from_ip(text, 0, ret_address) ||
+	       (text.len && text.ptr[0] != ':' && address_from_text(text, ret_address) &&
+		ret_address->sa.sa_family != AF_UNIX);
+}
+
 /* Behind trusted peers: the last address in X-Forwarded-For that is not one of theirs, since
  * whatever stands before it is only what that client says. With nothing but trusted ones
  * it is the first. */
@@ -118,17 +126,19 @@ static void set_counted_ip(struct exchange *x)
 			const char *comma = memrchr(list.ptr, ',', list.len);
 			size_t before = comma ? (size_t)(comma - list.ptr) : 0;
 			size_t skip = comma ? before + 1 : 0;
+			struct span one = span_trim(span_of(list.ptr + skip, list.len - skip));
 			struct address a;
 
+			list.len = before;
+			if (!one.len) /* says nothing (RFC 9110 section 5.6.1.2) */
+				continue;
 			/* Behind what is no address nobody can say whose the rest is. */
-			if (!address_from_ip(span_trim(span_of(list.ptr + skip, list.len - skip)),
-					     0, &a))
+			if (!read_forwarded(one, &a))
 				goto decided;
 			last = a;
 			found = true;
 			if (!config_trusts(config, &a))
 				goto decided;
-			list.len = before;
 		}
 	}
 decided:

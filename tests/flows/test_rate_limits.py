@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness.origin import Origin
-from harness.process import BINARY, patience
+from harness.process import BINARY, eventually, patience
 from harness.ringway import Quiet, Ringway
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
@@ -93,6 +93,14 @@ def test_whom_a_trusted_peer_speaks_for_is_counted_and_nobody_else():
         assert from_ip(gateway, "10.0.0.1") == [429]
         assert from_ip(gateway, "nonsense") == [200]
         assert ask(gateway) == [429]
+        # Some proxies write ports; elements without a word are no elements.
+        for same in ("203.0.113.1", "203.0.113.1:4711", "203.0.113.1,", "203.0.113.1, ,10.1.1.1"):
+            assert from_ip(gateway, same) == [200 if same == "203.0.113.1" else 429], same
+        assert from_ip(gateway, "[2001:db8::1]:443") == [200]
+        assert from_ip(gateway, "2001:db8::1") == [429]
+        for no_address in (":443", "unix:/a:1", "203.0.113.9:x"):
+            assert from_ip(gateway, no_address) == [429], no_address
+        assert from_ip(gateway, "203.0.113.9") == [200], "what is no address was counted as one"
     with Ringway(says(), top=top.replace("127.0.0.1/32", "127.0.0.9/32")) as gateway:
         assert from_ip(gateway, "192.0.2.1") == [200]
         assert from_ip(gateway, "192.0.2.2") == [429], "an untrusted peer was believed"
@@ -314,6 +322,31 @@ def test_answers_tell_how_much_is_left(headers, there, source):
         assert value(first, "X-RateLimit-Limit") == "200"
         assert value(first, "X-RateLimit-Remaining") == "199"
         assert value(first, "X-RateLimit-Reset") == "1"
+
+
+def test_a_refusal_tells_what_the_others_have_got_back():
+    limits = {"own": "{key: ip, rate: 1/h, burst: 10, cost: 2}",
+              "win": "{key: route, rate: 10/h, algorithm: sliding_window}",
+              "all": "{key: global, rate: 1/h, burst: 2}"}
+    with limited("own, win, all", limits) as gateway:
+        assert ask(gateway, count=2) == [200, 200]
+        for _ in range(3):
+            refusal = answer(gateway)
+            assert refusal.status == 429
+            left = dict(re.findall(r'"(\w+)";r=(\d+)', value(refusal, "RateLimit")))
+            assert left == {"own": "6", "win": "8", "all": "0"}
+            assert 4 * 3600 - 5 <= int(re.search(r'"own";r=6;t=(\d+)',
+                                                 value(refusal, "RateLimit"))[1]) <= 4 * 3600 + 1
+    # A cap that refuses gives its own rate back.
+    with limited("both", {"both": "{key: global, rate: 1/h, burst: 9, concurrency: 1}"},
+                 says("{path: /*, limits: [both], delay: 60s}")) as gateway:
+        with gateway.client() as busy:
+            busy.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            assert eventually(lambda: gateway.gauges()["exchanges"])
+            refusal = answer(gateway)
+            assert refusal.status == 503
+            assert value(refusal, "RateLimit").startswith('"both";r=8;')
+            busy.reset()
 
 
 def test_each_limit_tells_for_itself():
