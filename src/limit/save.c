@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -267,6 +268,16 @@ static bool is_whole(const struct saved_header *h, size_t len)
 			      h->windows * sizeof(struct saved_window);
 }
 
+/* Asked before anything is read: a file that claims less than it holds may hold anything. */
+static bool has_its_length(int fd)
+{
+	struct saved_header header;
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && pread(fd, &header, sizeof(header), 0) == sizeof(header) &&
+	       is_whole(&header, (size_t)st.st_size);
+}
+
 static bool rate_is_sound(uint64_t tokens, uint64_t period_ns)
 {
 	return tokens >= 1 && tokens <= LIMIT_TOKENS_MAX && period_ns >= 1 &&
@@ -455,6 +466,8 @@ int limiter_load(struct limiter *l, int fd, uint64_t now_ns, uint64_t unix_ns, u
 	int err;
 
 	must(limiter_limits(l) == 0);
+	if (!has_its_length(fd))
+		return -EBADMSG;
 	err = read_all(fd, &bytes, &len);
 	if (err)
 		return err;

@@ -708,6 +708,11 @@ def damage_empty(path):
     path.write_bytes(b"")
 
 
+def damage_endless(path):
+    """More than there is memory for; nobody has to read it to see that it is too long."""
+    os.truncate(path, 64 << 30)
+
+
 def damage_old(path):
     past = time.time() - 400 * 86400
     os.utime(path, (past, past))
@@ -717,6 +722,7 @@ def damage_old(path):
     (damage_cut, "damaged, or another version's"), (damage_flip, "damaged, or another version's"),
     (damage_garbage, "damaged, or another version's"),
     (damage_empty, "damaged, or another version's"), (damage_old, "older than any limit"),
+    (damage_endless, "damaged, or another version's"),
 ])
 def test_a_bad_file_is_set_aside(damage, words):
     with kept() as ringway:
