@@ -278,11 +278,18 @@ static bool has_its_length(int fd)
 	       is_whole(&header, (size_t)st.st_size);
 }
 
+#define LONGEST_NS (366 * 86400 * NS_PER_S)
+
 static bool rate_is_sound(uint64_t tokens, uint64_t period_ns)
 {
 	return tokens >= 1 && tokens <= LIMIT_TOKENS_MAX && period_ns >= 1 &&
-	       period_ns <= (unsigned __int128)tokens * 366 * 86400 * NS_PER_S &&
+	       period_ns <= (unsigned __int128)tokens * LONGEST_NS &&
 	       tokens * NS_PER_S / period_ns <= LIMIT_RATE_MAX;
+}
+
+static bool is_window(uint64_t period_ns)
+{
+	return period_ns >= NS_PER_S && period_ns <= LONGEST_NS;
 }
 
 static bool limit_is_sound(const struct saved_limit *s)
@@ -293,7 +300,8 @@ static bool limit_is_sound(const struct saved_limit *s)
 	    !rate_is_sound(s->birth_tokens, s->birth_period_ns))
 		return false;
 	if (s->algorithm != LIMIT_TOKEN_BUCKET)
-		return s->algorithm == LIMIT_CONCURRENCY || s->period_ns >= NS_PER_S;
+		return s->algorithm == LIMIT_CONCURRENCY ||
+		       (is_window(s->period_ns) && is_window(s->birth_period_ns));
 	return s->price == terms_price(s->birth_tokens, s->birth_period_ns);
 }
 
