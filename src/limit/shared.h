@@ -98,6 +98,12 @@ static inline uint64_t unused_since_horizon(const struct limiter *l, const struc
 /* For who counts in a shared cell and finds another's mark there. True: refused, since the
  * limit began anew while this one slept. */
 bool coarse_is_over(const struct taking *by, struct limit_verdict *verdict);
+/* What a shared cell is known by in this life of the limit. */
+static inline uint64_t coarse_mark(const struct taking *by)
+{
+	return MARK_COARSE | by->terms.lane;
+}
+
 /* Decides by the record that the key's cell links to. False: it has changed, look again. */
 bool hot_take(struct taking *by, uint64_t link, struct limit_verdict *verdict);
 /* After a take that left the key's cell with that arrival time. */

@@ -41,11 +41,6 @@ static struct cell *coarse_cell(const struct taking *by)
 	       by->key / FINGERPRINT_MIN % COARSE_CELLS;
 }
 
-static uint64_t coarse_mark(const struct taking *by)
-{
-	return MARK_COARSE | by->terms.lane;
-}
-
 /* What has been used in the shared cell; 0: nothing, in this life of the limit. */
 static uint64_t coarse_used(const struct taking *by)
 {

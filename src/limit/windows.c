@@ -231,11 +231,6 @@ static struct cell *coarse_cell(const struct taking *by, const struct limiter *l
 	       by->key / FINGERPRINT_MIN % WINDOW_COARSE;
 }
 
-static uint64_t coarse_mark(const struct taking *by)
-{
-	return MARK_COARSE | by->terms.lane;
-}
-
 static void take_coarse(struct taking *by, struct limit_verdict *verdict)
 {
 	struct cell *c = coarse_cell(by, by->shard->limiter);
