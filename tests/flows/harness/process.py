@@ -1,5 +1,6 @@
 """Processes under test: started in a folder of their own, watched, ended by their pid."""
 
+import collections
 import os
 import pathlib
 import re
@@ -34,11 +35,20 @@ def patience(seconds):
     return seconds * SLOWNESS
 
 
+# The kernel gives a port again as soon as nobody has it, also for the next line of a config.
+_given_ports = collections.deque(maxlen=500)
+
+
 def free_port():
-    """A port that was free a moment ago; who binds it must be ready to lose the race."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, and that nobody here was given lately; who binds it
+    must be ready to lose the race."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.append(port)
+            return port
 
 
 def eventually(predicate, timeout_s=5.0, every_s=0.02):
