@@ -185,7 +185,8 @@ bool limiter_hot(const struct limiter *l, unsigned index, uint64_t now_ns,
 /* ---- over a restart; no shard decides any more or yet ---- */
 
 /* Limits, seed and every key that is not fresh, written to the descriptor with a check sum.
- * What is in flight (concurrency) is left out. -errno. */
+ * Left out: what is in flight (concurrency), and what is counted in shared slots for want of
+ * room. -errno. */
 int limiter_save(const struct limiter *l, int fd, uint64_t now_ns, uint64_t unix_ns);
 /* Into a limiter without limits: the seed becomes the saved one, the time between counts as
  * passed. -EBADMSG: not whole or not ours, the limiter is as it was; keys for which there
